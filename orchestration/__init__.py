@@ -1,0 +1,1 @@
+"""When and where: definitions, jobs, schedules, sensors, deployments, the command line."""

@@ -1,0 +1,1 @@
+"""Consumes token shards: samplers, mixers, laws, models, the training loop. Knows no Dagster."""
