@@ -42,9 +42,7 @@ def _llama(config: ModelConfig, vocab_size: int, eos_id: int) -> PretrainedConfi
 ARCHITECTURES: dict[str, Callable[[ModelConfig, int, int], PretrainedConfig]] = {"llama": _llama}
 
 
-def build_model(
-    config: ModelConfig, *, vocab_size: int, eos_id: int, seed: int
-) -> PreTrainedModel:
+def build_model(config: ModelConfig, *, vocab_size: int, eos_id: int, seed: int) -> PreTrainedModel:
     """Build a model with random parameters, on the CPU; the caller's random state is untouched.
 
     Args:
