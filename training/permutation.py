@@ -43,22 +43,22 @@ def permute(positions: Ints, sizes: Ints, keys: NDArray[np.uint64]) -> Ints:
     bits = np.maximum(np.frexp((sizes - 1).astype(np.float64))[1], 2).astype(np.uint64)
     out = positions.astype(np.uint64)
     limits = sizes.astype(np.uint64)
+    round_keys = _mix(keys + np.arange(_ROUNDS, dtype=np.uint64)[:, np.newaxis])
     walking = np.arange(len(out))
     while walking.size:
-        out[walking] = _feistel(out[walking], bits[walking], keys[walking])
+        out[walking] = _feistel(out[walking], bits[walking], round_keys[:, walking])
         walking = walking[out[walking] >= limits[walking]]
     return out.astype(np.int64)
 
 
-def _feistel(values: _Words, bits: _Words, keys: _Words) -> _Words:
+def _feistel(values: _Words, bits: _Words, round_keys: _Words) -> _Words:
     one = np.uint64(1)
     right_bits = bits >> one
     left_bits = bits - right_bits
     left = values >> right_bits
     right = values & ((one << right_bits) - one)
-    for number in range(_ROUNDS):
-        mixed = _mix(right ^ _mix(keys + np.uint64(number)))
-        left, right = right, left ^ (mixed & ((one << left_bits) - one))
+    for key in round_keys:
+        left, right = right, left ^ (_mix(right ^ key) & ((one << left_bits) - one))
         left_bits, right_bits = right_bits, left_bits
     return np.asarray((left << right_bits) | right)
 

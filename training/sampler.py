@@ -2,7 +2,7 @@
 
     counts, carry = apportion(weights, B, carry)
     the k-th row ever drawn from a domain with n rows:  epoch, place = divmod(k, n)
-    row = subset(permutation(seed, domain, epoch)(place))
+    row = subset(permutation(seed, domain, epoch)(place))      subset: identity if all is offered
 
 Every row of a domain comes once in each epoch, in a new order in each. Nothing depends on the
 number of devices: they divide the slots of the batch among themselves.
@@ -178,6 +178,8 @@ class Sampler:
         pairs = zip(domain_index.tolist(), epochs.tolist(), strict=True)
         keys = np.array([named[pair] for pair in pairs], dtype=np.uint64)
         entries = permute(places, self.offered_rows[domain_index], keys)
+        if np.array_equal(self.offered_rows, self._num_rows):
+            return entries
         return permute(entries, self._num_rows[domain_index], self._subset_keys[domain_index])
 
 

@@ -4,12 +4,14 @@ from collections.abc import Callable, Mapping
 
 from training.arrays import Floats
 from training.config import MixerConfig, Setting
+from training.mixers.aioli import make_aioli
 from training.mixers.fixed import make_fixed
 from training.mixers.interface import Mixer, MixingTask
 from training.mixers.proportional import make_proportional
 from training.mixers.uniform import make_uniform
 
 MIXERS: dict[str, Callable[[Mapping[str, Setting], MixingTask], Mixer]] = {
+    "aioli": make_aioli,
     "fixed": make_fixed,
     "proportional": make_proportional,
     "uniform": make_uniform,
