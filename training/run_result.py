@@ -3,6 +3,7 @@
 It contains no timings and no paths: the same run gives the same bytes.
 """
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,8 +66,8 @@ class RunResult:
 
 def write_result(result: RunResult, out: Path) -> None:
     """Write result.json, at once and durably."""
-    text = TypeAdapter(RunResult).dump_json(result, indent=1).decode()
-    write_text(out / RESULT_FILE, text + "\n")
+    content = TypeAdapter(RunResult).dump_python(result, mode="json")
+    write_text(out / RESULT_FILE, json.dumps(content, sort_keys=True, indent=1) + "\n")
 
 
 def read_result(path: Path) -> RunResult:
