@@ -143,7 +143,7 @@ def _end(pattern: re.Pattern[str], text: str, at: int) -> int:
 
 def _conversation(turns: list[list[dict[str, str]]]) -> str:
     spoken = (" ".join(message["text"].strip() for message in turn).strip() for turn in turns)
-    return "\n".join(f"{'AB'[i % 2]}: {line}" for i, line in enumerate(spoken) if line)
+    return "\n".join(f"{'AB'[turn % 2]}: {line}" for turn, line in enumerate(spoken) if line)
 
 
 EXTRACTORS: dict[str, Extractor] = {

@@ -27,6 +27,8 @@ from quality.segments import split_text
 
 DOCUMENT_COLUMNS = ("id", "text", "source", "licence", "language", "domain", "metadata")
 UNREADABLE_COLUMNS = ("source", "reason", "detail")
+EMPTY = ("empty", "nothing_extracted")
+"""Reasons that tell of no damage: there was no text to begin with."""
 BATCH_ROWS = 1024
 BATCH_BYTES = 8 * 2**20
 
@@ -50,6 +52,8 @@ class RawSummary:
     """Things put aside in `unreadable.parquet`."""
     unreadable: Mapping[str, int]
     """Number of things put aside by reason."""
+    num_damaged: int
+    """Of the things put aside, those that are not merely empty."""
     num_left_out: int
     """Readable texts that `sample_share` leaves out; they are not in any table."""
     num_left_out_bytes: int
@@ -168,6 +172,7 @@ class _Intake:
             num_bytes=self._counts["bytes"],
             num_unreadable=self._reasons.total(),
             unreadable=dict(sorted(self._reasons.items())),
+            num_damaged=sum(n for reason, n in self._reasons.items() if reason not in EMPTY),
             num_left_out=self._counts["left_out"],
             num_left_out_bytes=self._counts["left_out_bytes"],
         )
