@@ -231,7 +231,7 @@ class _Account:
 
 
 class _TableWriter:
-    """One Parquet file written batch by batch, complete only when the block ends without error."""
+    """One Parquet file written batch by batch; an error in the block removes it."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -248,9 +248,14 @@ class _TableWriter:
         if table.num_rows:
             self._writer.write_table(table)
 
-    def __exit__(self, *_: object) -> None:
-        if self._writer is not None:
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
+        if self._writer is None:
+            return
+        try:
             self._writer.close()
+        finally:
+            if error is not None:
+                self._path.unlink(missing_ok=True)
 
 
 def _write_summary(

@@ -86,6 +86,8 @@ def _first(error: ValidationError) -> str:
 
 _SHORT: Thresholds = {"min_words": 10, "max_words": None}
 """A paragraph, a question or a licence of one sentence is a whole document in these corpora."""
+_ANY_WORDS: Thresholds = {"min_mean_word_chars": None, "max_mean_word_chars": None}
+"""Identifiers and formulas make long and short words; many languages do by nature."""
 _CODE_LINES: Thresholds = {
     "max_mean_line_chars": 100,
     "max_line_chars": 1000,
@@ -93,11 +95,11 @@ _CODE_LINES: Thresholds = {
     "max_ellipsis_line_share": None,
 }
 """The StarCoder limits; a comment block may begin every line with an asterisk."""
-_ANY_LINES: Thresholds = {
+_LOOSE_REPETITION: Thresholds = {
     "max_duplicate_line_share": 0.6,
     "max_duplicate_line_char_share": 0.5,
 }
-"""Closing brackets, speakers and headings repeat by rule; half of the characters do not."""
+"""Brackets, speakers, headings and headed sections repeat by rule; half of the text does not."""
 
 _PROFILES = (
     CleaningProfile(
@@ -107,7 +109,7 @@ _PROFILES = (
     CleaningProfile(
         name="code",
         filters={
-            "length": {**_SHORT, "min_mean_word_chars": None, "max_mean_word_chars": None},
+            "length": {**_SHORT, **_ANY_WORDS},
             "characters": {
                 "max_digit_share": 0.5,
                 "max_symbol_share": 0.6,
@@ -115,41 +117,43 @@ _PROFILES = (
                 "max_symbol_word_ratio": None,
             },
             "lines": _CODE_LINES,
-            "repetition": _ANY_LINES,
+            "repetition": _LOOSE_REPETITION,
         },
     ),
+    # People answer in a word, break off and are fond of ellipses.
     CleaningProfile(
         name="dialogue",
         filters={
-            "length": _SHORT,
-            "characters": {},
-            "lines": {},
-            "repetition": _ANY_LINES,
+            "length": {**_SHORT, **_ANY_WORDS},
+            "characters": {"max_symbol_word_ratio": 0.5},
+            "lines": {"max_ellipsis_line_share": None},
+            "repetition": _LOOSE_REPETITION,
         },
     ),
+    # Citations are digits and section signs, headings number signs; short clauses lower confidence.
     CleaningProfile(
         name="legal",
         filters={
             "length": {**_SHORT, "max_mean_word_chars": 14.0},
             "language": {"min_confidence": 0.3},
-            "characters": {"max_digit_share": 0.3, "min_alphabetic_word_share": 0.6},
+            "characters": {
+                "max_digit_share": 0.4,
+                "min_alphabetic_word_share": 0.5,
+                "max_symbol_word_ratio": 0.3,
+            },
             "lines": {},
-            "repetition": {},
+            "repetition": _LOOSE_REPETITION,
         },
     ),
+    # No language filter: old spelling, verse and names mislead the detector.
     CleaningProfile(
         name="literature",
-        filters={
-            "length": _SHORT,
-            "characters": {},
-            "lines": {},
-            "repetition": {},
-        },
+        filters={"length": _SHORT, "characters": {}, "lines": {}, "repetition": {}},
     ),
     CleaningProfile(
         name="mathematics",
         filters={
-            "length": {**_SHORT, "min_mean_word_chars": 1.0, "max_mean_word_chars": None},
+            "length": {**_SHORT, **_ANY_WORDS},
             "characters": {
                 "min_alphabetic_share": 0.1,
                 "max_digit_share": 0.6,
@@ -158,35 +162,49 @@ _PROFILES = (
                 "max_symbol_word_ratio": 0.5,
             },
             "lines": {},
-            "repetition": _ANY_LINES,
+            "repetition": _LOOSE_REPETITION,
         },
     ),
+    # Characters instead of words, since not every script has spaces.
     CleaningProfile(
         name="multilingual",
         filters={
-            "length": {
-                "min_chars": 40,
-                "min_words": None,
-                "max_words": None,
-                "min_mean_word_chars": None,
-                "max_mean_word_chars": None,
+            "length": {"min_chars": 40, "min_words": None, "max_words": None, **_ANY_WORDS},
+            "characters": {
+                "max_digit_share": 0.3,
+                "min_alphabetic_word_share": 0.5,
+                "max_symbol_word_ratio": None,
             },
-            "characters": {"min_alphabetic_word_share": 0.5},
             "lines": {},
-            "repetition": _ANY_LINES,
+            "repetition": _LOOSE_REPETITION,
         },
     ),
     CleaningProfile(
         name="science",
         filters={
-            "length": {**_SHORT, "max_mean_word_chars": 14.0},
+            "length": {**_SHORT, **_ANY_WORDS},
             "characters": {
                 "max_digit_share": 0.3,
                 "max_symbol_share": 0.4,
                 "min_alphabetic_word_share": 0.5,
             },
             "lines": {},
-            "repetition": _ANY_LINES,
+            "repetition": _LOOSE_REPETITION,
+        },
+    ),
+    # Examples of code make the detector unsure of the language of the prose around them.
+    CleaningProfile(
+        name="technical",
+        filters={
+            "length": {**_SHORT, **_ANY_WORDS},
+            "language": {"min_confidence": 0.3},
+            "characters": {
+                "max_digit_share": 0.3,
+                "max_symbol_share": 0.4,
+                "min_alphabetic_word_share": 0.5,
+            },
+            "lines": {},
+            "repetition": _LOOSE_REPETITION,
         },
     ),
 )

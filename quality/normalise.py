@@ -20,6 +20,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import ftfy
+from ftfy.badness import is_bad
 
 MAX_ROUNDS = 16
 """Two rounds settle ordinary text: one that changes it, one that finds nothing more to do."""
@@ -72,7 +73,7 @@ def has_control_characters(text: str) -> bool:
 
 
 def _is_bad(line: str) -> bool:
-    return _SUSPECT.search(line) is not None and ftfy.is_bad(line)
+    return _SUSPECT.search(line) is not None and bool(is_bad(line))
 
 
 def _repair_mojibake(text: str) -> str:

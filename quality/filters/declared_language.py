@@ -19,6 +19,10 @@ from quality.filters.rules import Filter, Rule
 
 UNDECLARED = ("", "und", "mul", "zxx")
 """Declared codes that promise no particular language (ISO 639-2)."""
+DECLARED = pl.col("language").str.to_lowercase().str.split("-").list.first().fill_null("")
+"""First subtag of the declared language."""
+IS_DECLARED = ~DECLARED.is_in(UNDECLARED)
+"""Whether the document declares one natural language."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, config=ConfigDict(extra="forbid"))
@@ -32,8 +36,6 @@ class DeclaredLanguageSettings:
 
     def rules(self) -> tuple[Rule, ...]:
         """Rules in force, in the order in which they are tried."""
-        declared = pl.col("language").str.to_lowercase().str.split("-").list.first().fill_null("")
-        judged = ~declared.is_in(UNDECLARED)
         rules: tuple[Rule, ...] = ()
         if self.match:
             rules += (
@@ -41,7 +43,7 @@ class DeclaredLanguageSettings:
                     reason="another language than declared",
                     metric="detected_language",
                     limit="the declared language",
-                    fails=judged & (pl.col("detected_language") != declared),
+                    fails=IS_DECLARED & (pl.col("detected_language") != DECLARED),
                 ),
             )
         if self.min_confidence is not None:
@@ -50,7 +52,7 @@ class DeclaredLanguageSettings:
                     reason="language uncertain",
                     metric="language_confidence",
                     limit=f">= {self.min_confidence:g}",
-                    fails=judged & (pl.col("language_confidence") < self.min_confidence),
+                    fails=IS_DECLARED & (pl.col("language_confidence") < self.min_confidence),
                 ),
             )
         return rules

@@ -4,7 +4,8 @@ Lines are compared without their outer blanks; empty ones do not count.
 
     duplicate_line_share       lines that repeat an earlier line / lines
     duplicate_line_char_share  characters in those lines / characters in all lines
-    top_line_share             copies of the most frequent line / lines, 0 if no line repeats
+    top_line_share             copies of the most frequent line / lines, 0 below four copies:
+                               a heading that comes back in a document of five lines is no fault
 
 Defaults of the first two, 0.30 and 0.20: Rae et al. 2021, arXiv:2112.11446, table A1. The third is
 ours, without a published value: a table of contents or a form letter repeats many lines a little,
@@ -18,6 +19,9 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from quality.filters.rules import Filter, Rule, at_most, ratio
+
+MIN_TOP_COPIES = 4
+"""Fewest copies at which the most frequent line counts as one that fills the document."""
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
@@ -61,7 +65,7 @@ REPETITION = Filter(
     metrics={
         "duplicate_line_share": ratio(_REPEATED.list.len(), _LINES.list.len()),
         "duplicate_line_char_share": ratio(_REPEATED_CHARS, _LINE_CHARS),
-        "top_line_share": pl.when(_TOP_COUNT > 1)
+        "top_line_share": pl.when(_TOP_COUNT >= MIN_TOP_COPIES)
         .then(ratio(_TOP_COUNT, _LINES.list.len()))
         .otherwise(0.0),
     },
