@@ -1,9 +1,9 @@
 """What a consumer requires of the artifacts that it reads: a stored verdict of every gate.
 
 A failed blocking check stops only the run it is part of: a later run that materialises the child
-alone goes through. So the verdict is stored for the exact version that was judged, and the consumer
-itself calls `require_gates` for the exact versions that it will read. The checks that store verdicts
-are made in assets.gate_checks.
+alone goes through. So the verdict is stored for the exact version that was judged, and the
+consumer itself calls `require_gates` for the exact versions that it will read. The checks that
+store verdicts are made in assets.gate_checks.
 
     root/gates/<asset>/<partition or _>/<data version>/<gate>.json
     root/gates/<asset>/<partition or _>/<data version>/overrides/<gate>-<run>-<consumer>.json

@@ -10,6 +10,7 @@ the kernel for SIGTERM when its parent dies, and it locks its checkpoint folder 
 writer. Linux only, for the process descriptors.
 """
 
+import math
 import os
 import select
 import signal
@@ -20,7 +21,6 @@ import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import IO
 
 import dagster as dg
 from pydantic import Field
@@ -44,8 +44,8 @@ class TrainingPipesClient(dg.ConfigurableResource):  # type: ignore[type-arg]
     poll_seconds: float = Field(default=0.5, gt=0)
     """Time between two looks at the messages, seconds."""
     observe_every_seconds: float = Field(default=5.0, ge=0)
-    """Least time between two observations, seconds; the newest message is taken, the last always."""
-    command_prefix: list[str] = []
+    """Least time between two observations, seconds; each shows the newest message."""
+    command_prefix: list[str] = Field(default_factory=list)
     """Put before the command, for example `["torchrun", "--standalone", "--nproc-per-node=2"]`."""
 
     def run(
@@ -91,6 +91,7 @@ class TrainingPipesClient(dg.ConfigurableResource):  # type: ignore[type-arg]
         self, context: dg.AssetExecutionContext, command: Sequence[str], env: Mapping[str, str]
     ) -> Iterator[tuple[subprocess.Popen[str], deque[str]]]:
         """Start a process group and, however the block ends, leave nothing of it alive."""
+        tail: deque[str] = deque(maxlen=TAIL_LINES)
         process = subprocess.Popen(
             command,
             env=env,
@@ -102,12 +103,10 @@ class TrainingPipesClient(dg.ConfigurableResource):  # type: ignore[type-arg]
             errors="replace",
             start_new_session=True,
         )
-        tail: deque[str] = deque(maxlen=TAIL_LINES)
-        assert process.stdout is not None
-        copier = threading.Thread(target=_copy, args=(process.stdout, tail), daemon=True)
-        copier.start()
-        context.log.info(f"training process {process.pid} started")
+        copier = threading.Thread(target=_copy, args=(process, tail), daemon=True)
         try:
+            copier.start()
+            context.log.info(f"training process {process.pid} started")
             yield process, tail
         finally:
             try:
@@ -123,9 +122,8 @@ class TrainingPipesClient(dg.ConfigurableResource):  # type: ignore[type-arg]
                 # Not reaped yet, so the number still names this group and no other.
                 _signal_group(process, signal.SIGKILL)
                 process.wait()
+                # Ends with the last writer; one that left the group may still hold the pipe.
                 copier.join(timeout=5)
-                if not copier.is_alive():
-                    process.stdout.close()
 
 
 class _Observer:
@@ -164,20 +162,26 @@ class _Observer:
 
 
 def _metadata(message: object) -> Metadata:
-    """Return the fields of a message; what is neither number nor text is shown as JSON."""
-    if not isinstance(message, Mapping):
-        return {"message": dg.JsonMetadataValue(message)}
-    return {
-        str(key): value if isinstance(value, int | float | str) else dg.JsonMetadataValue(value)
-        for key, value in message.items()
-    }
+    """Return the fields of a message as the UI can plot or unfold them."""
+    fields = message if isinstance(message, Mapping) else {"message": message}
+    return {str(key): _metadata_value(value) for key, value in fields.items()}
 
 
-def _copy(source: IO[str], tail: deque[str]) -> None:
+def _metadata_value(value: object) -> int | float | str | dg.JsonMetadataValue:
+    if isinstance(value, int | str) or (isinstance(value, float) and math.isfinite(value)):
+        return value
+    if isinstance(value, Mapping | list):
+        return dg.JsonMetadataValue(value)
+    return str(value)
+
+
+def _copy(process: subprocess.Popen[str], tail: deque[str]) -> None:
     """Pass output on line by line, so that Dagster captures it, and keep the end of it."""
-    for line in source:
-        tail.append(line.rstrip("\n"))
-        sys.stderr.write(line)
+    assert process.stdout is not None
+    with process.stdout as lines:
+        for line in lines:
+            tail.append(line.rstrip("\n"))
+            sys.stderr.write(line)
 
 
 def _ended(process: subprocess.Popen[str], *, within_seconds: float) -> bool:
@@ -199,7 +203,6 @@ def _signal_group(process: subprocess.Popen[str], number: signal.Signals) -> Non
 
 def _failure(code: int, tail: Sequence[str]) -> dg.Failure:
     last_lines = "\n".join(tail) or "(it printed nothing)"
-    metadata = {"exit_code": code, "last_lines": dg.MetadataValue.text(last_lines)}
     if code == EXIT_RESUMABLE:
         what = (
             "training was interrupted and wrote a checkpoint (exit code 75): materialise the same "
@@ -216,6 +219,6 @@ def _failure(code: int, tail: Sequence[str]) -> dg.Failure:
         what = f"training ended with exit code {code}"
     return dg.Failure(
         description=f"{what}. Its last lines:\n{last_lines}",
-        metadata=metadata,
+        metadata={"exit_code": code, "last_lines": last_lines},
         allow_retries=code not in EXITS_CONFIGURATION,
     )
