@@ -157,7 +157,7 @@ def design_swarm(
         if (mixture <= limit + 1e-9).all() and not _is_duplicate(mixture, chosen, config):
             chosen.append(mixture)
             origins.append(origin)
-    return _swarm(domains, chosen, origins, notes, config, spec or {})
+    return _swarm(domains, chosen, origins, notes=notes, config=config, spec=spec or {})
 
 
 def write_swarm(swarm: Swarm, out: Path) -> None:
@@ -264,6 +264,7 @@ def _swarm(
     domains: Sequence[str],
     chosen: Sequence[Floats],
     origins: Sequence[str],
+    *,
     notes: Sequence[str],
     config: SwarmConfig,
     spec: Mapping[str, object],

@@ -178,7 +178,14 @@ def _refine(weights: Floats, losses: Floats, counts: Floats, params: Floats) -> 
     active = np.arange(len(params))
     for _ in range(MAX_ITERATIONS):
         old = params[active]
-        step = _step(weights, losses, counts[active], old, ceiling[active], damping[active])
+        step = _step(
+            weights,
+            losses,
+            counts[active],
+            params=old,
+            ceiling=ceiling[active],
+            damping=damping[active],
+        )
         new = old + step
         new_value = _objective(weights, losses, counts[active], new)
         accepted = new_value <= value[active]
@@ -199,6 +206,7 @@ def _step(
     weights: Floats,
     losses: Floats,
     counts: Floats,
+    *,
     params: Floats,
     ceiling: Floats,
     damping: Floats,
