@@ -91,3 +91,22 @@ def save_model(model: PreTrainedModel, folder: Path) -> None:
     finally:
         if shown:
             transformers_logging.enable_progress_bar()
+
+
+def load_model(folder: Path) -> PreTrainedModel:
+    """Load what `save_model` wrote, in float32 on the CPU; no network is asked.
+
+    Raises:
+        OSError: The folder is missing or holds no model.
+    """
+    shown = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()
+    try:
+        model = AutoModelForCausalLM.from_pretrained(
+            folder, local_files_only=True, dtype=torch.float32
+        )
+    finally:
+        if shown:
+            transformers_logging.enable_progress_bar()
+    assert isinstance(model, PreTrainedModel)
+    return model
