@@ -1,5 +1,6 @@
 import hashlib
 import io
+import os
 import tarfile
 
 import pytest
@@ -108,3 +109,12 @@ def test_without_a_network_the_error_says_so(links, tmp_path, monkeypatch):
     with pytest.raises(CorpusError, match="not reachable") as caught:
         fetch_distribution(wanted, tmp_path / "cache")
     assert "secret" not in str(caught.value)
+
+
+def test_a_full_disk_names_the_file_of_the_cache(links, tmp_path, monkeypatch):
+    wanted = publish(links)
+    full = tmp_path / "full"
+    full.symlink_to("/dev/full")
+    monkeypatch.setattr("tempfile.mkstemp", lambda **_: (os.open(full, os.O_WRONLY), str(full)))
+    with pytest.raises(OSError, match=r"full cannot be written .*No space left.*; free space"):
+        fetch_distribution(wanted, tmp_path / "cache")

@@ -158,3 +158,13 @@ def test_a_source_that_breaks_off_leaves_no_summary(tmp_path):
     with pytest.raises(CorpusError, match=r"no row of .* has a column 'text'"):
         write(corpus, tmp_path)
     assert not (tmp_path / "out" / "summary.json").exists()
+
+
+@pytest.mark.parametrize("table", ["documents.parquet", "unreadable.parquet"])
+def test_a_full_disk_is_an_error_that_names_the_file(tmp_path, table):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / table).symlink_to("/dev/full")  # every write fails: no space left
+    corpus = corpus_of(tmp_path, [{"text": "x"}, {"text": None}])
+    with pytest.raises(OSError, match=rf"{table} cannot be written .*No space left.*; free space"):
+        write(corpus, tmp_path)
+    assert not (tmp_path / "out" / "summary.json").exists()
