@@ -75,10 +75,12 @@ def train_step(
     norm = clip_grad_norm_(model.parameters(), math.inf if clip_norm is None else clip_norm)
     # The only wait for the device in a step: losses and norm come over together.
     host = torch.cat([losses.detach(), norm.detach().reshape(1)]).double().cpu().numpy()
+    loss_sums: Floats = np.zeros(len(plan.counts))
+    np.add.at(loss_sums, plan.domain_index, host[:-1])
     measures = StepMeasures(
         plan=plan,
         loss=float(host[:-1].sum() / (len(rows) * num_tokens)),
-        loss_sums=np.bincount(plan.domain_index, weights=host[:-1], minlength=len(plan.counts)),
+        loss_sums=loss_sums,
         token_counts=plan.counts * num_tokens,
         grad_norm=float(host[-1]),
         rate=rate,
