@@ -3,18 +3,19 @@
     want_j = carry_j + w_j * B      then B times: one row to the domain with the largest want
     carry_j <- want_j - rows_j      what domain j is owed (negative: it had too much)
 
-As long as all wants are positive this is the largest-remainder method (Hamilton). Served row by
-row it also stays right when the carry makes a want negative or the whole parts exceed the batch.
+As long as no want is negative this is the largest-remainder method (Hamilton). Served row by row
+it also stays right when the carry makes a want negative or the whole parts exceed the batch.
 
 How far the cumulative rows can be from the cumulative request, for *any* sequence of weights:
 
-    -1 < carry_j <= H_D - 1 = 1/2 + 1/3 + ... + 1/D      (D = 2: 0.5, 3: 0.83, 4: 1.08, 7: 1.59)
+    |carry_j| < 1                   if every weight is zero or at least 1 / B: no want is negative
+    -1 < carry_j <= H_D - 1         always; H_D - 1 = 1/2 + 1/3 + ... + 1/D
+                                    (D = 2: 0.5, 3: 0.83, 4: 1.08, 7: 1.59)
 
 Upper side: let m_k be the mean carry of the k largest. Either all rows went to these k, then m_k
 did not grow; or one went to another domain, which had at least as much want, so m_k <= m_(k+1) +
 1/(k+1); and m_D = 0. The bound is attained by an adversary who always requests only the domains not
-yet served, so no rule that does not know the future can keep |carry| < 1 for D >= 4. Weights that
-do not chase the carry stay below one row. Lower side: a row goes to the largest want, and the
+yet served, so no rule that does not know the future can keep |carry| < 1 for D >= 4. Lower side: a row goes to the largest want, and the
 wants sum to the rows that are left, so the largest is positive.
 
 A domain with weight zero gets no row, and what it was owed is forgotten: the user switched it off,

@@ -32,7 +32,7 @@ class SamplerState:
     cursors: Ints
     """Rows drawn from each domain so far, shape (D,)."""
     carry: Floats
-    """Rows owed to each domain, shape (D,), between -1 and about 1; see training.apportionment."""
+    """Rows owed to each domain, shape (D,), bounded as training.apportionment says."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
