@@ -41,6 +41,14 @@ def test_capitals_are_read_like_small_letters():
     assert confidences[0] == confidences[1]
 
 
+def test_probability_above_one_by_rounding_is_one():
+    codes, confidences = identify_languages(
+        ["위원회는 매년 한 번 이상 회의를 열고 보고서를 발표한다"]
+    )
+    assert codes == ["ko"]
+    assert confidences[0] == 1.0
+
+
 def test_no_texts():
     codes, confidences = identify_languages([])
     assert codes == []
