@@ -1,18 +1,18 @@
-"""Plots as PNG bytes, made from plain values; nothing here reads files or knows Dagster."""
+"""Plots as PNG bytes, made from values; nothing here knows Dagster."""
 
 from assets.plots.corpus_plots import (
     plot_cleaning,
+    plot_corpus_profile,
     plot_dropped,
     plot_histograms,
     plot_tokens,
 )
 from assets.plots.evaluation_plots import (
     MethodDifference,
-    PredictedLoss,
-    plot_cost,
+    plot_costs,
     plot_evaluation,
     plot_methods,
-    plot_predicted_against_actual,
+    plot_predicted_vs_actual,
 )
 from assets.plots.mixture_plots import (
     Estimate,
@@ -28,12 +28,12 @@ from assets.plots.training_plots import plot_sampling_weights, plot_training_los
 __all__ = [
     "Estimate",
     "MethodDifference",
-    "PredictedLoss",
     "as_data_uri",
     "as_markdown",
     "plot_baselines",
     "plot_cleaning",
-    "plot_cost",
+    "plot_corpus_profile",
+    "plot_costs",
     "plot_dropped",
     "plot_estimates",
     "plot_evaluation",
@@ -41,7 +41,7 @@ __all__ = [
     "plot_law_fit",
     "plot_methods",
     "plot_plan",
-    "plot_predicted_against_actual",
+    "plot_predicted_vs_actual",
     "plot_sampling_weights",
     "plot_swarm",
     "plot_tokens",

@@ -46,6 +46,39 @@ def plot_cleaning(summary: CleaningCounts) -> bytes:
     return plot_dropped(summary.raw, summary.kept, dropped)
 
 
+class LanguageCount(Protocol):
+    """Documents of one language."""
+
+    @property
+    def num_documents(self) -> int:
+        """How many."""
+
+
+class ProfileCounts(Protocol):
+    """What the profile of a corpus has for a plot."""
+
+    @property
+    def length_histogram_edges_chars(self) -> Sequence[float]:
+        """Limits of the bins."""
+
+    @property
+    def length_histogram_documents(self) -> Sequence[int]:
+        """Documents of each bin."""
+
+    @property
+    def languages(self) -> Mapping[str, LanguageCount]:
+        """Found language -> its documents."""
+
+
+def plot_corpus_profile(profile: ProfileCounts) -> bytes:
+    """Length histogram and languages of one raw corpus, as PNG."""
+    return plot_histograms(
+        profile.length_histogram_edges_chars,
+        profile.length_histogram_documents,
+        {code: found.num_documents for code, found in profile.languages.items()},
+    )
+
+
 def plot_histograms(
     edges: Sequence[float],
     counts: Sequence[int],

@@ -3,11 +3,15 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from assets.plots import plot_style as style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 Floats = NDArray[np.float64]
 
@@ -166,38 +170,16 @@ def plot_estimates(estimates: Sequence[Estimate], *, label: str, title: str = ""
         label: What the numbers are, with their unit and the meaning of the interval.
         title: Above the axes.
     """
-    names = [estimate.name for estimate in estimates]
-    values = [estimate.value for estimate in estimates]
-    low, high = _ends(estimates)
-    with style.sheet(8.2, 1.2 + 0.3 * len(names)) as (figure, (axes,)):
+    with style.sheet(8.2, 1.2 + 0.3 * len(estimates)) as (figure, (axes,)):
         axes.axvline(0, color=style.INK, linewidth=1)
-        axes.errorbar(
-            values,
-            range(len(names)),
-            xerr=whiskers(values, low, high),
-            fmt="o",
-            color=style.ACCENT,
-            markersize=5.5,
-            elinewidth=1.2,
-            capsize=3,
-        )
-        style.name_rows(axes, names)
+        _draw_estimates(axes, estimates)
+        style.name_rows(axes, [one.name for one in estimates])
         axes.set(xlabel=label, title=title)
         return style.as_png(figure)
 
 
-def _ends(estimates: Sequence[Estimate]) -> tuple[list[float], list[float]]:
-    """Lower and upper ends of the intervals, NaN where unknown."""
-    return (
-        [np.nan if one.low is None else one.low for one in estimates],
-        [np.nan if one.high is None else one.high for one in estimates],
-    )
-
-
 def plot_plan(
-    natural: Mapping[str, float],
-    proposed: Sequence[Estimate],
-    epochs: Mapping[str, float],
+    natural: Mapping[str, float], proposed: Sequence[Estimate], epochs: Mapping[str, float]
 ) -> bytes:
     """Natural and proposed weight of each domain with interval and epochs, as PNG.
 
@@ -209,53 +191,67 @@ def plot_plan(
     Raises:
         ValueError: The three name different domains.
     """
-    names = [estimate.name for estimate in proposed]
+    names = [one.name for one in proposed]
     if set(names) != set(natural) or set(names) != set(epochs):
         raise ValueError(f"domains differ: {sorted(names)}, {sorted(natural)} and {sorted(epochs)}")
-    values = [estimate.value for estimate in proposed]
-    low, high = _ends(proposed)
     before = [natural[name] for name in names]
     with style.sheet(8.6, 1.5 + 0.34 * len(names)) as (figure, (axes,)):
         rows = np.arange(len(names))
-        axes.hlines(rows, before, values, color=style.LIGHT, linewidth=2.5, zorder=1)
-        axes.errorbar(
-            values,
-            rows,
-            xerr=whiskers(values, low, high),
-            fmt="o",
-            color=style.ACCENT,
-            elinewidth=1.2,
-            capsize=3,
-            markersize=6,
-            label="proposed",
-            zorder=3,
-        )
+        after = [one.value for one in proposed]
+        axes.hlines(rows, before, after, color=style.LIGHT, linewidth=2.5, zorder=1)
+        _draw_estimates(axes, proposed, label="proposed")
         axes.scatter(
             before, rows, s=34, facecolor="white", edgecolor=style.INK, label="natural", zorder=2
         )
         style.name_rows(axes, names)
-        for row, name in enumerate(names):
-            axes.annotate(
-                f"{epochs[name]:.2f}",
-                (1.04, row),
-                xycoords=("axes fraction", "data"),
-                va="center",
-                ha="center",
-                fontsize=8.5,
-                annotation_clip=False,
-            )
-        axes.annotate(
-            "epochs",
-            (1.04, 1.0),
-            xycoords="axes fraction",
-            xytext=(0, 5),
-            textcoords="offset points",
-            ha="center",
-            fontsize=8.5,
-            color=style.QUIET,
-        )
+        _note_beside(axes, "epochs", [f"{epochs[name]:.2f}" for name in names])
         axes.xaxis.set_major_formatter("{x:.0%}")
         axes.set_xlim(left=0)
         axes.set(xlabel="weight", title="Natural and proposed weights")
         axes.legend(loc="lower right", ncols=2, bbox_to_anchor=(1, 1), borderaxespad=0)
         return style.as_png(figure)
+
+
+def _draw_estimates(
+    axes: "Axes", estimates: Sequence[Estimate], *, label: str | None = None
+) -> None:
+    """One dot with its interval at each of 0, 1, 2 ... of the y axis."""
+    values = [one.value for one in estimates]
+    low = [np.nan if one.low is None else one.low for one in estimates]
+    high = [np.nan if one.high is None else one.high for one in estimates]
+    axes.errorbar(
+        values,
+        range(len(values)),
+        xerr=whiskers(values, low, high),
+        fmt="o",
+        color=style.ACCENT,
+        markersize=5.5,
+        elinewidth=1.2,
+        capsize=3,
+        label=label,
+        zorder=3,
+    )
+
+
+def _note_beside(axes: "Axes", heading: str, texts: Sequence[str]) -> None:
+    """Write a column of texts to the right of the axes, one per row."""
+    for row, text in enumerate(texts):
+        axes.annotate(
+            text,
+            (1.04, row),
+            xycoords=("axes fraction", "data"),
+            va="center",
+            ha="center",
+            fontsize=8.5,
+            annotation_clip=False,
+        )
+    axes.annotate(
+        heading,
+        (1.04, 1.0),
+        xycoords="axes fraction",
+        xytext=(0, 5),
+        textcoords="offset points",
+        ha="center",
+        fontsize=8.5,
+        color=style.QUIET,
+    )

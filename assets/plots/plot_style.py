@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.typing import RcKeyType
 
 INK = "#1f2933"
 QUIET = "#64707d"
@@ -36,10 +37,10 @@ HUES = (
     "#aa4499",
 )
 DASHES = ("-", "--", ":", "-.")
-HATCHES = (None, "///", "...", "xxx")
+HATCHES = ("", "///", "...", "xxx")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 DOTS_PER_INCH = 130
-_STYLE: dict[str, object] = {
+_STYLE: "dict[RcKeyType, object]" = {
     "font.family": "DejaVu Sans",
     "font.size": 9,
     "axes.titlesize": 10,
@@ -79,8 +80,8 @@ class SeriesLook:
     """Hexadecimal RGB."""
     dash: str
     """Line style."""
-    hatch: str | None
-    """Pattern of an area; None: plain."""
+    hatch: str
+    """Pattern of an area; empty: plain."""
     marker: str
     """Of single points."""
 

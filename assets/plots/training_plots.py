@@ -32,7 +32,9 @@ def running_mean(values: Floats, window: int) -> Floats:
     last = np.minimum(position + window // 2 + 1, len(values))
     number = counts[last] - counts[first]
     total = sums[last] - sums[first]
-    return np.divide(total, number, out=np.full(len(values), np.nan), where=number > 0)
+    mean: Floats = np.full(len(values), np.nan)
+    np.divide(total, number, out=mean, where=number > 0)
+    return mean
 
 
 def plot_training_losses(
