@@ -208,7 +208,11 @@ class Lake(dg.ConfigurableResource):  # type: ignore[type-arg]  # the base is ge
 
 @contextlib.contextmanager
 def publishing(
-    context: dg.AssetExecutionContext, lake: Lake, *, inputs: Sequence[Artifact]
+    context: dg.AssetExecutionContext,
+    lake: Lake,
+    *,
+    inputs: Sequence[Artifact],
+    settings: str = "",
 ) -> Iterator[Draft]:
     """Write a new version of the asset that `context` materialises.
 
@@ -219,6 +223,7 @@ def publishing(
         context: Names asset, partition and code version.
         lake: Where to write.
         inputs: Artifacts that were read; their versions make this artifact fresh or stale.
+        settings: Digest of what else decides this partition's content (`partitions.settings_of`).
     """
     asset = context.asset_key.to_user_string()
     partition = context.partition_key if context.has_partition_key else None
@@ -236,6 +241,7 @@ def publishing(
             partition=partition,
             recipe={
                 "code_version": context.assets_def.code_versions_by_key[context.asset_key],
+                "settings": settings,
                 "inputs": {artifact.name: artifact.data_version for artifact in inputs},
                 "cost": cost,
                 "run_id": context.run.run_id,

@@ -1,0 +1,143 @@
+"""Checks that run a gate on an artifact, store its verdict and show it in Dagster."""
+
+import os
+import warnings
+from pathlib import Path
+
+import dagster as dg
+
+from assets.gates import GATES, report_path
+from assets.lake import Artifact, Lake, file_digests
+from quality.gates import Criterion, GateCrashed, GateReport
+from quality.suites import SUITES, Judge
+
+
+def make_gate_check(
+    asset: str,
+    gate: str,
+    *,
+    description: str,
+    judge: Judge | None = None,
+    partitions_def: dg.PartitionsDefinition | None = None,
+) -> dg.AssetChecksDefinition:
+    """Make the blocking check that runs one gate on the current version of an asset partition.
+
+    Args:
+        asset: Asset name; `GATES` must list the gate for it.
+        gate: Name of the gate and of the check.
+        description: One sentence for the UI.
+        judge: Judges the artifact's folder; None for the suite of that name with default limits.
+        partitions_def: The asset's partitions; one bad partition then holds back only its own
+            children. None for an asset without partitions.
+
+    Raises:
+        ValueError: `GATES` does not list the gate, so nobody would require its verdict.
+    """
+    if gate not in GATES.get(asset, ()):
+        raise ValueError(f"gate {gate!r} of {asset!r} is not in GATES, which has {GATES}; list it")
+    judge_folder = SUITES[gate] if judge is None else judge
+
+    def check(context: dg.AssetCheckExecutionContext, lake: Lake) -> dg.AssetCheckResult:
+        partition = context.partition_key if partitions_def is not None else None
+        artifact = lake.artifact(asset, partition)
+        report = run_gate(lake, artifact, gate, judge_folder)
+        return _check_result(report, stored_at=report_path(lake, artifact, gate))
+
+    with warnings.catch_warnings():
+        # Partitions of checks may change in a patch release; this is the only place that uses them.
+        warnings.filterwarnings("ignore", category=dg.PreviewWarning, message=".*partitions_def.*")
+        decorate = dg.asset_check(
+            asset=asset,
+            name=gate,
+            description=description,
+            blocking=True,
+            partitions_def=partitions_def,
+        )
+        return decorate(check)
+
+
+def run_gate(lake: Lake, artifact: Artifact, gate: str, judge: Judge) -> GateReport:
+    """Judge one version and store the verdict beside it.
+
+    Args:
+        lake: Where the verdict is stored.
+        artifact: The version.
+        gate: Name of the gate.
+        judge: Judges the artifact's folder.
+
+    Raises:
+        GateCrashed: There is no verdict. An earlier one on the same version is withdrawn.
+    """
+    path = report_path(lake, artifact, gate)
+    try:
+        criteria = judge(artifact.folder)
+    except GateCrashed:
+        path.unlink(missing_ok=True)
+        raise
+    report = GateReport(
+        gate=gate,
+        asset=artifact.asset,
+        partition=artifact.partition,
+        data_version=artifact.data_version,
+        rows=(_unchanged_files(artifact), *criteria),
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(report.to_json())
+    os.replace(temporary, path)
+    return report
+
+
+def _unchanged_files(artifact: Artifact) -> Criterion:
+    """Compare the files with the digests of the manifest, from which the version was computed."""
+    recorded = artifact.manifest["files"]
+    assert isinstance(recorded, dict), f"{artifact.name}: the manifest lists no files"
+    found = file_digests(artifact.folder)
+    changed = sorted(name for name in {*recorded, *found} if recorded.get(name) != found.get(name))
+    return Criterion(
+        name="files_as_published",
+        passed=not changed,
+        observed=f"{len(changed)} changed",
+        limit="every file as published",
+        examples=tuple(changed[:5]),
+    )
+
+
+def _check_result(report: GateReport, *, stored_at: Path) -> dg.AssetCheckResult:
+    """Show a verdict in Dagster: the table of criteria, and numbers that the UI can plot."""
+    columns = ["expectation", "column", "severity", "success", "observed", "limit", "examples"]
+    records = [
+        dg.TableRecord(
+            {
+                "expectation": row.name,
+                "column": row.column or "",
+                "severity": row.severity,
+                "success": row.passed,
+                "observed": "" if row.observed is None else str(row.observed),
+                "limit": row.limit,
+                "examples": ", ".join(row.examples),
+            }
+        )
+        for row in report.rows
+    ]
+    schema = dg.TableSchema(
+        columns=[
+            dg.TableColumn(name, "bool" if name == "success" else "string") for name in columns
+        ]
+    )
+    num_failed, num_rows = len(report.failed), len(report.rows)
+    return dg.AssetCheckResult(
+        passed=report.passed,
+        severity=dg.AssetCheckSeverity.ERROR
+        if report.severity == "error"
+        else dg.AssetCheckSeverity.WARN,
+        description="; ".join(row.describe() for row in report.failed) or None,
+        metadata={
+            "criteria": dg.TableMetadataValue(records=records, schema=schema),
+            "num_criteria": num_rows,
+            "num_failed": num_failed,
+            "success_percent": round(100 * (num_rows - num_failed) / num_rows, 2),
+            "data_version": report.data_version,
+            "report": dg.MetadataValue.path(stored_at),
+        },
+    )

@@ -1,0 +1,123 @@
+"""Group mixture, second half: the law that the proxies support, and the plan it justifies."""
+
+import dagster as dg
+import numpy as np
+
+from assets.gates import GateOverride, require_gates
+from assets.lake import Artifact, Lake, publishing, write_json
+from assets.partitions import DOMAINS, OWNERS, PRESET
+from assets.plots import as_markdown
+from assets.presets import config_digest
+from assets.proxies import proxy_runs, swarm
+from assets.run_configs import shard_digests, token_artifacts, train_tokens
+from assets.tables import table_metadata
+from training.epoching import availability_caps
+from training.fitted_laws import FittedLaws, bootstrap_laws, fit_laws
+from training.law_evidence import gather_evidence
+from training.law_gate import judge_law
+from training.proposer import propose
+from training.run_table import Exclusion, ExpectedRuns, RunTable, admit_runs
+from training.swarm import read_swarm
+from training.tokenizer import tokenizer_digest
+
+GROUP = "mixture"
+
+
+@dg.asset(
+    group_name=GROUP,
+    deps=[swarm, dg.AssetDep(proxy_runs, partition_mapping=dg.AllPartitionMapping())],
+    kinds={"scipy"},
+    owners=OWNERS,
+    code_version=f"1-{config_digest(PRESET.law, PRESET.evidence, PRESET.law_gate)}",
+)
+def mixing_law(context: dg.AssetExecutionContext, lake: Lake) -> dg.MaterializeResult[None]:
+    """Loss of each domain as a function of the mixture, with held-out scores and its verdict."""
+    design = lake.artifact("swarm")
+    shards = token_artifacts(lake)
+    finished = _finished_proxies(lake, design)
+    with publishing(context, lake, inputs=[design, *finished]) as draft:
+        table, excluded = _admitted(lake, design, shards, finished)
+        laws = fit_laws(table, method=PRESET.law)
+        evidence = gather_evidence(table, method=PRESET.law, config=PRESET.evidence)
+        verdict = judge_law(evidence, PRESET.law_gate)
+        write_json(draft.folder / "law.json", laws.to_json())
+        write_json(
+            draft.folder / "evidence.json",
+            {
+                "evidence": evidence.to_json(),
+                "gate": verdict.to_json(),
+                "excluded": [{"run_id": one.run_id, "reason": one.reason} for one in excluded],
+                "admitted": list(table.run_ids),
+            },
+        )
+        evidence.predictions().write_parquet(
+            draft.folder / "predictions.parquet", compression="zstd"
+        )
+    return draft.result({"admitted_runs": len(table.run_ids), "excluded_runs": len(excluded)})
+
+
+def _finished_proxies(lake: Lake, design: Artifact) -> list[Artifact]:
+    found = [lake.find("proxy_runs", run_id) for run_id in read_swarm(design.folder).run_ids]
+    return [artifact for artifact in found if artifact is not None]
+
+
+def _admitted(
+    lake: Lake, design: Artifact, shards: dict[str, Artifact], finished: list[Artifact]
+) -> tuple[RunTable, tuple[Exclusion, ...]]:
+    """Runs that may enter a fit, and the others with their reasons."""
+    mixtures = read_swarm(design.folder)
+    expected = ExpectedRuns(
+        seeds=dict(zip(mixtures.run_ids, mixtures.seeds, strict=True)),
+        domains=DOMAINS,
+        eval_domains=DOMAINS,
+        steps=PRESET.proxy.schedule.steps,
+        tokenizer_digest=tokenizer_digest(lake.artifact("tokenizer").folder),
+        shard_digests=shard_digests(shards),
+    )
+    return admit_runs([artifact.json("result.json") for artifact in finished], expected)
+
+
+@dg.asset(
+    group_name=GROUP,
+    deps=[mixing_law],
+    kinds={"scipy"},
+    owners=OWNERS,
+    code_version=f"1-{config_digest(PRESET.plan, PRESET.target)}",
+)
+def training_plan(
+    context: dg.AssetExecutionContext, config: GateOverride, lake: Lake
+) -> dg.MaterializeResult[None]:
+    """Proposed weights within the tokens there are, with intervals of weights and gain."""
+    law = lake.artifact("mixing_law")
+    clearance = require_gates(context, lake, law, override=config)
+    design = lake.artifact("swarm")
+    shards = token_artifacts(lake)
+    finished = _finished_proxies(lake, design)
+    tokens = train_tokens(shards)
+    natural = {domain: count / sum(tokens.values()) for domain, count in tokens.items()}
+    budget = PRESET.target.num_tokens
+    caps = availability_caps(tokens, budget_tokens=budget, max_epochs=PRESET.plan.max_epochs)
+    with publishing(context, lake, inputs=[law, design, *shards.values()]) as draft:
+        table, _ = _admitted(lake, design, shards, finished)
+        proposal = propose(
+            FittedLaws.from_json(law.json("law.json")),
+            prior=natural,
+            caps=caps,
+            config=PRESET.plan,
+            refits=bootstrap_laws(table, method=PRESET.law),
+        )
+        epochs = {
+            domain: share * budget / tokens[domain] for domain, share in proposal.weights.items()
+        }
+        evidence = gather_evidence(table, method=PRESET.law, config=PRESET.evidence)
+        verdict = judge_law(evidence, PRESET.law_gate, proposal=proposal.weights)
+        plan = {
+            "proposal": proposal.to_json(),
+            "gate": verdict.to_json(),
+            "natural": natural,
+            "available_tokens": tokens,
+            "budget_tokens": budget,
+            "epochs": epochs,
+        }
+        write_json(draft.folder / "plan.json", plan)
+    return draft.result({**clearance})

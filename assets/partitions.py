@@ -1,0 +1,96 @@
+"""Partitions: a corpus, a domain, a run; and what each asset's content depends on beside its inputs.
+
+The catalogue and the preset decide which partitions exist, so they are read when the code location
+loads: `MIXWRIGHT_PRESET` names the preset (default: demo).
+"""
+
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import dagster as dg
+
+from assets.presets import PLAN, Preset, config_digest, load_preset
+from quality.catalogue import Corpus, load_catalogue
+from training.config import MixerConfig
+from training.swarm import run_key
+
+PRESET: Preset = load_preset(os.environ.get("MIXWRIGHT_PRESET", "demo"))
+CATALOGUE: dict[str, Corpus] = load_catalogue(PRESET.catalogue)
+DOMAINS: tuple[str, ...] = tuple(sorted({corpus.domain for corpus in CATALOGUE.values()}))
+OWNERS = ["team:mixwright"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainingRun:
+    """What one partition of `training_runs` trains."""
+
+    label: str
+    """Method label of the preset."""
+    mixer: MixerConfig
+    """Its rule."""
+    seed: int
+    """Its seed."""
+
+    @property
+    def key(self) -> str:
+        """`<label>-s<seed>-<digest of all that the preset says of the run>`."""
+        spec = {"mixer": asdict(self.mixer), "target": config_digest(PRESET.target)}
+        return run_key(f"{self.label}-s{self.seed}", {**spec, "seed": self.seed})
+
+    @property
+    def needs_plan(self) -> bool:
+        """Whether it trains on the proposed weights."""
+        return self.mixer.method == PLAN
+
+
+TRAINING_RUNS: dict[str, TrainingRun] = {
+    run.key: run
+    for run in (
+        TrainingRun(label=label, mixer=mixer, seed=seed)
+        for seed in PRESET.seeds
+        for label, mixer in PRESET.methods.items()
+    )
+}
+
+corpus_partitions = dg.StaticPartitionsDefinition(list(CATALOGUE))
+domain_partitions = dg.StaticPartitionsDefinition(list(DOMAINS))
+proxy_run_partitions = dg.DynamicPartitionsDefinition(name="proxy_run")
+training_run_partitions = dg.StaticPartitionsDefinition(list(TRAINING_RUNS))
+corpus_to_domain = dg.StaticPartitionMapping(
+    {name: corpus.domain for name, corpus in CATALOGUE.items()}
+)
+
+
+def corpora_of(domain: str) -> list[str]:
+    """Names of the corpora whose documents belong to a domain, in catalogue order."""
+    return [name for name, corpus in CATALOGUE.items() if corpus.domain == domain]
+
+
+def settings_of(asset: str, partition: str | None) -> str:
+    """Digest of what one partition depends on beside its inputs and the asset's code version."""
+    if asset == "raw_corpora":
+        assert partition is not None
+        corpus = CATALOGUE[partition]
+        return config_digest(corpus, _source_stamp(corpus))
+    if asset == "cleaned_shards":
+        assert partition is not None
+        return config_digest(CATALOGUE[partition].cleaning)
+    if asset in ("heldout_sets", "token_shards"):
+        assert partition is not None
+        return config_digest(corpora_of(partition))
+    return ""
+
+
+def _source_stamp(corpus: Corpus) -> list[tuple[str, int, int]]:
+    """Name, size and change time of a local source's files; empty for a pinned download."""
+    path = corpus.source.get("path")
+    if path is None:
+        return []
+    root = Path(str(path))
+    files = sorted(file for file in root.rglob("*") if file.is_file()) if root.is_dir() else [root]
+    return [
+        (str(file), file.stat().st_size, file.stat().st_mtime_ns)
+        for file in files
+        if file.exists()
+    ]

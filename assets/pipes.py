@@ -1,0 +1,224 @@
+"""Launches a training process through Dagster Pipes, watches it, and takes it down with its step.
+
+The stock subprocess client leaves grandchildren running, gives up on a process that ignores its
+signal, and shows custom messages only when the process has ended. Here the process leads its own
+group, which gets SIGTERM, a grace period to write a checkpoint, then SIGKILL; and every message
+becomes an asset observation while the run goes on.
+
+Two cases are the training process's own duty, because this process may be killed outright: it asks
+the kernel for SIGTERM when its parent dies, and it locks its checkpoint folder against a second
+writer. Linux only, for the process descriptors.
+"""
+
+import math
+import os
+import select
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import dagster as dg
+from pydantic import Field
+
+EXIT_RESUMABLE = 75
+"""The process wrote a checkpoint and wants to be started again (EX_TEMPFAIL)."""
+EXITS_CONFIGURATION = frozenset({2, 78})
+"""Wrong command line or configuration (EX_CONFIG): starting it again would change nothing."""
+TAIL_LINES = 30
+"""Last lines of output that an error message carries."""
+
+Extras = Mapping[str, str | int | float | bool | None]
+Metadata = dict[str, int | float | str | dg.JsonMetadataValue]
+
+
+class TrainingPipesClient(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """Runs one training process at a time per step."""
+
+    grace_seconds: float = Field(default=30.0, ge=0)
+    """Time between SIGTERM and SIGKILL, seconds."""
+    poll_seconds: float = Field(default=0.5, gt=0)
+    """Time between two looks at the messages, seconds."""
+    observe_every_seconds: float = Field(default=5.0, ge=0)
+    """Least time between two observations, seconds; each shows the newest message."""
+    command_prefix: list[str] = Field(default_factory=list)
+    """Put before the command, for example `["torchrun", "--standalone", "--nproc-per-node=2"]`."""
+
+    def run(
+        self,
+        *,
+        context: dg.AssetExecutionContext,
+        command: Sequence[str],
+        env: Mapping[str, str] | None = None,
+        extras: Extras | None = None,
+    ) -> dg.PipesClientCompletedInvocation:
+        """Run a command to its end; what it reported is in the value returned.
+
+        Args:
+            context: The step; its asset and partition get the observations.
+            command: Program and arguments; run after `command_prefix`, with the step's directory.
+            env: Added to this process's environment, for example the number of threads.
+            extras: Passed to the process through Pipes.
+
+        Raises:
+            dg.Failure: The process ended with another exit code than 0. Not to be retried if it
+                found its configuration wrong; to be resumed if it ended with 75.
+        """
+        with dg.open_pipes_session(
+            context=context,
+            context_injector=dg.PipesTempFileContextInjector(),
+            message_reader=dg.PipesTempFileMessageReader(),
+            extras=dict(extras or {}),
+        ) as session:
+            observer = _Observer(context, session, least_seconds=self.observe_every_seconds)
+            full_env = {**os.environ, **(env or {}), **session.get_bootstrap_env_vars()}
+            full_command = [*self.command_prefix, *command]
+            with self._running(context, full_command, full_env) as (process, tail):
+                while not _ended(process, within_seconds=self.poll_seconds):
+                    observer.observe()
+        # Closing the session has read the last messages.
+        observer.observe(at_once=True)
+        if process.returncode != 0:
+            raise _failure(process.returncode, tail)
+        return dg.PipesClientCompletedInvocation(session)
+
+    @contextmanager
+    def _running(
+        self, context: dg.AssetExecutionContext, command: Sequence[str], env: Mapping[str, str]
+    ) -> Iterator[tuple[subprocess.Popen[str], deque[str]]]:
+        """Start a process group and, however the block ends, leave nothing of it alive."""
+        tail: deque[str] = deque(maxlen=TAIL_LINES)
+        process = subprocess.Popen(
+            command,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+            start_new_session=True,
+        )
+        copier = threading.Thread(target=_copy, args=(process, tail), daemon=True)
+        try:
+            copier.start()
+            context.log.info(f"training process {process.pid} started")
+            yield process, tail
+        finally:
+            try:
+                if not _ended(process, within_seconds=0):
+                    context.log.warning(f"stopping the group of process {process.pid} (SIGTERM)")
+                    _signal_group(process, signal.SIGTERM)
+                    if not _ended(process, within_seconds=self.grace_seconds):
+                        context.log.error(
+                            f"process {process.pid} still runs after {self.grace_seconds:g} s: "
+                            "SIGKILL; what it did since its last checkpoint is lost"
+                        )
+            finally:
+                # Not reaped yet, so the number still names this group and no other.
+                _signal_group(process, signal.SIGKILL)
+                process.wait()
+                # Ends with the last writer; one that left the group may still hold the pipe.
+                copier.join(timeout=5)
+
+
+class _Observer:
+    """Turns the newest custom message into an observation of the asset."""
+
+    def __init__(
+        self,
+        context: dg.AssetExecutionContext,
+        session: dg.PipesSession,
+        *,
+        least_seconds: float,
+    ) -> None:
+        self._context = context
+        self._session = session
+        self._least_seconds = least_seconds
+        self._num_seen = 0
+        self._last = float("-inf")
+
+    def observe(self, *, at_once: bool = False) -> None:
+        """Report the newest message if it is new and the last report is old enough."""
+        messages = self._session.get_custom_messages()
+        now = time.monotonic()
+        if len(messages) == self._num_seen:
+            return
+        if now - self._last < self._least_seconds and not at_once:
+            return
+        self._num_seen, self._last = len(messages), now
+        partition = self._context.partition_key if self._context.has_partition_key else None
+        self._context.log_event(
+            dg.AssetObservation(
+                asset_key=self._context.asset_key,
+                partition=partition,
+                metadata=_metadata(messages[-1]),
+            )
+        )
+
+
+def _metadata(message: object) -> Metadata:
+    """Return the fields of a message as the UI can plot or unfold them."""
+    fields = message if isinstance(message, Mapping) else {"message": message}
+    return {str(key): _metadata_value(value) for key, value in fields.items()}
+
+
+def _metadata_value(value: object) -> int | float | str | dg.JsonMetadataValue:
+    if isinstance(value, int | str) or (isinstance(value, float) and math.isfinite(value)):
+        return value
+    if isinstance(value, Mapping | list):
+        return dg.JsonMetadataValue(value)
+    return str(value)
+
+
+def _copy(process: subprocess.Popen[str], tail: deque[str]) -> None:
+    """Pass output on line by line, so that Dagster captures it, and keep the end of it."""
+    assert process.stdout is not None
+    with process.stdout as lines:
+        for line in lines:
+            tail.append(line.rstrip("\n"))
+            sys.stderr.write(line)
+
+
+def _ended(process: subprocess.Popen[str], *, within_seconds: float) -> bool:
+    """Wait for the process to end without reaping it, so that its number is not given away."""
+    descriptor = os.pidfd_open(process.pid)
+    try:
+        ready, _, _ = select.select([descriptor], [], [], within_seconds)
+    finally:
+        os.close(descriptor)
+    return bool(ready)
+
+
+def _signal_group(process: subprocess.Popen[str], number: signal.Signals) -> None:
+    try:
+        os.killpg(process.pid, number)
+    except ProcessLookupError:
+        return  # all of it has ended
+
+
+def _failure(code: int, tail: Sequence[str]) -> dg.Failure:
+    last_lines = "\n".join(tail) or "(it printed nothing)"
+    if code == EXIT_RESUMABLE:
+        what = (
+            "training was interrupted and wrote a checkpoint (exit code 75): materialise the same "
+            "partition with the same configuration again, and it resumes there"
+        )
+    elif code in EXITS_CONFIGURATION:
+        what = f"training refused its configuration (exit code {code}): correct it and launch again"
+    elif code < 0:
+        what = (
+            f"training was killed by {signal.Signals(-code).name}; if that was SIGKILL, look for "
+            "a lack of memory. Materialised again, it resumes at its last checkpoint"
+        )
+    else:
+        what = f"training ended with exit code {code}"
+    return dg.Failure(
+        description=f"{what}. Its last lines:\n{last_lines}",
+        metadata={"exit_code": code, "last_lines": last_lines},
+        allow_retries=code not in EXITS_CONFIGURATION,
+    )

@@ -1,0 +1,155 @@
+"""Presets: every choice of one experiment in one strict YAML file."""
+
+import hashlib
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import yaml
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+from quality.heldout import HeldoutConfig
+from training.config import (
+    CheckpointConfig,
+    EvaluationConfig,
+    MixerConfig,
+    ModelConfig,
+    ScheduleConfig,
+    validation_message,
+)
+from training.law_evidence import EvidenceConfig
+from training.law_gate import LawGateConfig
+from training.mixers import MIXERS
+from training.proposer import ProposalConfig
+from training.swarm import SwarmConfig
+
+STRICT = ConfigDict(extra="forbid")
+PRESETS = Path(__file__).parents[1] / "examples" / "presets"
+PLAN = "plan"
+"""Method name in a preset: train on the fixed weights of the training plan."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class TokenizerConfig:
+    """Byte-level BPE."""
+
+    vocab_size: Annotated[int, Field(ge=300)]
+    """Tokens, including 256 bytes and the end-of-document token."""
+    sample_chars: Annotated[int, Field(ge=1)]
+    """Characters of training text that the merges are learnt from, shared equally by domain."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class RunShape:
+    """What the runs of one kind have in common."""
+
+    model: ModelConfig
+    """What is trained."""
+    schedule: ScheduleConfig
+    """How long and how."""
+    evaluation: EvaluationConfig
+    """How it is measured."""
+    checkpoint: CheckpointConfig = CheckpointConfig()
+    """When it is saved."""
+
+    @property
+    def num_tokens(self) -> int:
+        """Training tokens of one run."""
+        return self.schedule.steps * self.schedule.batch_rows * self.model.context_tokens
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class Preset:
+    """One experiment."""
+
+    name: str
+    """File name without its ending."""
+    catalogue: Path
+    """Corpus catalogue; relative to the preset's file."""
+    heldout: HeldoutConfig
+    """What is never trained on."""
+    tokenizer: TokenizerConfig
+    """How text becomes tokens."""
+    swarm: SwarmConfig
+    """Which mixtures the proxies try."""
+    proxy: RunShape
+    """One proxy run."""
+    law: str
+    """Key of training.mixing_laws.LAWS."""
+    evidence: EvidenceConfig
+    """How the law is tested."""
+    law_gate: LawGateConfig
+    """What the law must show."""
+    plan: ProposalConfig
+    """How weights are proposed."""
+    target: RunShape
+    """One training run."""
+    methods: dict[str, MixerConfig]
+    """Training runs: label -> mixer. The method `plan` trains on the proposed weights."""
+    seeds: list[int]
+    """Each method runs once with each seed; comparisons are paired over them."""
+
+    def __post_init__(self) -> None:
+        """Refuse methods that do not exist and proxies larger than their target."""
+        known = {*MIXERS, PLAN}
+        for label, mixer in self.methods.items():
+            if mixer.method not in known:
+                raise ValueError(
+                    f"methods.{label}: unknown method {mixer.method!r}; known: {sorted(known)}"
+                )
+        if not self.seeds or len(set(self.seeds)) != len(self.seeds):
+            raise ValueError(f"seeds: give one or more different seeds, got {self.seeds}")
+        if self.proxy.num_tokens > self.target.num_tokens:
+            raise ValueError(
+                f"a proxy of {self.proxy.num_tokens} tokens is longer than its target of "
+                f"{self.target.num_tokens}: lower proxy.schedule.steps"
+            )
+
+    @property
+    def epoch_share(self) -> float:
+        """Share of each domain that a proxy sees, so that its epochs match the target's."""
+        return self.proxy.num_tokens / self.target.num_tokens
+
+
+class PresetError(ValueError):
+    """A preset that cannot be used; the message names file, key and remedy."""
+
+
+def load_preset(name: str) -> Preset:
+    """Read a preset.
+
+    Args:
+        name: Name of a file in examples/presets, or the path of any YAML file.
+
+    Raises:
+        PresetError: No such file, or a key or value that the preset does not allow.
+    """
+    path = Path(name) if name.endswith((".yaml", ".yml")) else PRESETS / f"{name}.yaml"
+    if not path.is_file():
+        known = sorted(file.stem for file in PRESETS.glob("*.yaml"))
+        raise PresetError(f"{path}: no such preset; give a path or one of {known}")
+    try:
+        content = yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        raise PresetError(f"{path}: not valid YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise PresetError(f"{path}: a preset is a mapping, see {PRESETS / 'demo.yaml'}")
+    content.setdefault("name", path.stem)
+    if "catalogue" in content:
+        content["catalogue"] = path.parent / str(content["catalogue"])
+    try:
+        return TypeAdapter(Preset).validate_python(content)
+    except ValidationError as error:
+        raise PresetError(validation_message(str(path), error)) from error
+
+
+def config_digest(*configs: object) -> str:
+    """8 hexadecimal digits over dataclass configurations or JSON values."""
+    plain = [
+        asdict(config) if hasattr(config, "__dataclass_fields__") else config  # type: ignore[call-overload]
+        for config in configs
+    ]
+    text = json.dumps(plain, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]

@@ -1,0 +1,123 @@
+"""Group mixture, first half: the designed mixtures and one small training for each."""
+
+import json
+import shutil
+from dataclasses import asdict
+
+import dagster as dg
+import numpy as np
+import polars as pl
+
+from assets.gates import GateOverride, require_gates, require_whole_corpus
+from assets.lake import Lake, publishing
+from assets.partitions import DOMAINS, OWNERS, PRESET, proxy_run_partitions
+from assets.plots import as_markdown, plot_swarm
+from assets.presets import config_digest
+from assets.run_configs import (
+    offered_tokens,
+    proxy_config,
+    shard_digests,
+    token_artifacts,
+    train_tokens,
+)
+from assets.tables import table_metadata
+from assets.tokens import token_shards
+from training.epoching import availability_caps, compare_epochs
+from training.swarm import design_swarm, read_swarm, write_swarm
+
+GROUP = "mixture"
+
+
+@dg.asset(
+    group_name=GROUP,
+    deps=[token_shards],
+    kinds={"numpy"},
+    owners=OWNERS,
+    code_version=f"1-{config_digest(PRESET.swarm, PRESET.proxy, PRESET.target, PRESET.plan)}",
+)
+def swarm(
+    context: dg.AssetExecutionContext, config: GateOverride, lake: Lake
+) -> dg.MaterializeResult[None]:
+    """Designed mixtures, one proxy run each; materialising it adds the runs as partitions."""
+    shards = token_artifacts(lake)
+    clearance = require_gates(context, lake, *shards.values(), override=config)
+    clearance |= require_whole_corpus(context, lake, shards, override=config)
+    tokens = train_tokens(shards)
+    natural = np.array(list(tokens.values()), dtype=np.float64) / sum(tokens.values())
+    budget = PRESET.target.num_tokens
+    caps = availability_caps(tokens, budget_tokens=budget, max_epochs=PRESET.plan.max_epochs)
+    epochs = compare_epochs(
+        dict(zip(DOMAINS, natural.tolist(), strict=True)),
+        offered_tokens=offered_tokens(shards),
+        available_tokens=tokens,
+        proxy_tokens=PRESET.proxy.num_tokens,
+        target_tokens=budget,
+    )
+    limits = np.array([caps[domain] for domain in DOMAINS])
+    spec = {"proxy": config_digest(PRESET.proxy), "shards": shard_digests(shards)}
+    with publishing(context, lake, inputs=list(shards.values())) as draft:
+        design = design_swarm(DOMAINS, natural, PRESET.swarm, caps=limits, spec=spec)
+        write_swarm(design, draft.folder)
+    _offer_partitions(context.instance, design.run_ids)
+    return draft.result(
+        {
+            **clearance,
+            "dagster/row_count": len(design.run_ids),
+            "notes": "; ".join(design.notes) or "none",
+            "epochs": table_metadata(pl.DataFrame([asdict(row) for row in epochs])),
+            "picture": as_markdown(plot_swarm(design.run_ids, design.domains, design.weights)),
+        }
+    )
+
+
+def _offer_partitions(instance: dg.DagsterInstance, run_ids: tuple[str, ...]) -> None:
+    """Make the proxy runs partitions: those of an earlier design go, unless still wanted."""
+    name = str(proxy_run_partitions.name)
+    for key in set(instance.get_dynamic_partitions(name)) - set(run_ids):
+        instance.delete_dynamic_partition(name, key)
+    instance.add_dynamic_partitions(name, list(run_ids))
+
+
+@dg.asset(
+    group_name=GROUP,
+    partitions_def=proxy_run_partitions,
+    deps=[swarm, token_shards],
+    kinds={"pytorch"},
+    owners=OWNERS,
+    code_version="1",
+)
+def proxy_runs(
+    context: dg.AssetExecutionContext, config: GateOverride, lake: Lake
+) -> dg.MaterializeResult[None]:
+    """One small training on one mixture of the swarm: held-out loss of every domain."""
+    from training.loop import train
+
+    run_id = context.partition_key
+    design = lake.artifact("swarm")
+    shards = token_artifacts(lake)
+    clearance = require_gates(context, lake, *shards.values(), override=config)
+    mixtures = read_swarm(design.folder)
+    if run_id not in mixtures.run_ids:
+        raise dg.Failure(
+            f"{run_id} is not in the current swarm: materialise swarm, then its proxy runs",
+            allow_retries=False,
+        )
+    row = mixtures.run_ids.index(run_id)
+    run = proxy_config(run_id, mixtures.weights[row], mixtures.seeds[row], shards)
+    work = lake.work_folder("proxy_runs", run_id, run.digest())
+    with publishing(context, lake, inputs=list(shards.values())) as draft:
+        result = train(run, work)
+        for file in ("result.json", "metrics.jsonl"):
+            shutil.copy2(work / file, draft.folder / file)
+    shutil.rmtree(work)
+    losses = {name: round(held.loss_nats, 4) for name, held in result.heldout.items()}
+    shares = {name: round(share, 4) for name, share in result.realised_shares.items()}
+    return draft.result(
+        {
+            **clearance,
+            "tokens": result.tokens,
+            "mean_loss_nats": round(float(np.mean(list(losses.values()))), 4),
+            "losses_nats": dg.MetadataValue.json(json.loads(json.dumps(losses))),
+            "realised_shares": dg.MetadataValue.json(shares),
+        }
+    )

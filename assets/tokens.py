@@ -1,0 +1,158 @@
+"""Group skills: the tokenizer and each domain's tokens."""
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import dagster as dg
+
+from assets.automation import refresh_on_change
+from assets.freshness import REFRESH_TAG
+from assets.gates import GateOverride, require_gates
+from assets.lake import Artifact, Lake, publishing
+from assets.partitions import (
+    CATALOGUE,
+    DOMAINS,
+    OWNERS,
+    PRESET,
+    corpora_of,
+    corpus_to_domain,
+    domain_partitions,
+    settings_of,
+)
+from assets.presets import config_digest
+from assets.preparation import cleaned_shards, heldout_sets
+from quality.training_text import (
+    heldout_documents,
+    iterate_training_documents,
+)
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from training.shard_format import ShardManifest
+
+T = TypeVar("T")
+GROUP = "skills"
+ENCODE_BATCH = 256
+"""Documents encoded at a time."""
+PINNED = {REFRESH_TAG: "pinned"}
+"""Tag of an asset that new content alone does not make stale: re-making it is a decision."""
+
+
+@dg.asset(
+    group_name=GROUP,
+    deps=[cleaned_shards, heldout_sets],
+    kinds={"tokenizers"},
+    owners=OWNERS,
+    tags=PINNED,
+    code_version=f"1-{config_digest(PRESET.tokenizer)}",
+)
+def tokenizer(
+    context: dg.AssetExecutionContext, config: GateOverride, lake: Lake
+) -> dg.MaterializeResult[None]:
+    """Byte-level BPE learnt from training text; pinned, for another one voids all token counts."""
+    from training.tokenizer import save_tokenizer, train_tokenizer
+
+    cleaned = [lake.artifact("cleaned_shards", name) for name in CATALOGUE]
+    heldout = [lake.artifact("heldout_sets", domain) for domain in DOMAINS]
+    clearance = require_gates(context, lake, *cleaned, override=config)
+    with publishing(context, lake, inputs=[*cleaned, *heldout]) as draft:
+        texts = _tokenizer_sample(cleaned, heldout)
+        trained = train_tokenizer(texts, vocab_size=PRESET.tokenizer.vocab_size)
+        save_tokenizer(trained, draft.folder)
+    assert draft.artifact is not None
+    return draft.result({**clearance, "vocab_size": trained.get_vocab_size()})
+
+
+def _tokenizer_sample(cleaned: list[Artifact], heldout: list[Artifact]) -> Iterator[str]:
+    """Training text up to an equal number of characters from each domain."""
+    budget = PRESET.tokenizer.sample_chars // len(DOMAINS)
+    for aside in heldout:
+        domain = str(aside.partition)
+        folders = {
+            str(artifact.partition): artifact.folder
+            for artifact in cleaned
+            if artifact.partition in corpora_of(domain)
+        }
+        taken = 0
+        for _, text in iterate_training_documents(folders, [aside.folder]):
+            yield text
+            taken += len(text)
+            if taken >= budget:
+                break
+
+
+@dg.asset(
+    group_name=GROUP,
+    partitions_def=domain_partitions,
+    deps=[
+        dg.AssetDep(cleaned_shards, partition_mapping=corpus_to_domain),
+        heldout_sets,
+        tokenizer,
+    ],
+    kinds={"numpy"},
+    owners=OWNERS,
+    code_version="1",
+    automation_condition=refresh_on_change(),
+)
+def token_shards(
+    context: dg.AssetExecutionContext, config: GateOverride, lake: Lake
+) -> dg.MaterializeResult[None]:
+    """Memory-mapped tokens of one domain: for training, and held out."""
+    domain = context.partition_key
+    cleaned = [lake.artifact("cleaned_shards", name) for name in corpora_of(domain)]
+    heldout = lake.artifact("heldout_sets", domain)
+    chosen = lake.artifact("tokenizer")
+    clearance = require_gates(context, lake, *cleaned, override=config)
+    folders = {str(artifact.partition): artifact.folder for artifact in cleaned}
+    settings = settings_of("token_shards", domain)
+    with publishing(
+        context, lake, inputs=[*cleaned, heldout, chosen], settings=settings
+    ) as draft:
+        training = iterate_training_documents(folders, [heldout.folder])
+        train = _write_tokens(training, draft.folder / "train", chosen)
+        held = _write_tokens(heldout_documents(heldout.folder), draft.folder / "heldout", chosen)
+    return draft.result(
+        {
+            **clearance,
+            "train_tokens": train.num_tokens,
+            "heldout_tokens": held.num_tokens,
+            "dagster/row_count": train.num_documents,
+            "bytes_per_token": round(train.num_bytes / max(train.num_tokens, 1), 3),
+        }
+    )
+
+
+def _write_tokens(
+    documents: Iterator[tuple[str, str]], out: Path, tokenizer: Artifact
+) -> "ShardManifest":
+    """Encode documents in batches and write one shard folder."""
+    from training.shard_writer import write_token_shards
+    from training.tokenizer import Encoder, tokenizer_digest
+
+    encoder = Encoder(tokenizer.folder)
+
+    def encoded() -> Iterator[tuple[str, int, "NDArray[np.uint32]"]]:
+        for batch in batched(documents, ENCODE_BATCH):
+            tokens = encoder.encode_batch([text for _, text in batch])
+            for (name, text), ids in zip(batch, tokens, strict=True):
+                yield name, len(text.encode()), ids
+
+    out.mkdir()
+    return write_token_shards(
+        encoded(),
+        out,
+        vocab_size=encoder.vocab_size,
+        eos_id=encoder.eos_id,
+        tokenizer_digest=tokenizer_digest(tokenizer.folder),
+    )
+
+
+def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Lists of up to `size` items (itertools.batched needs Python 3.12)."""
+    stream = iter(items)
+    while batch := list(islice(stream, size)):
+        yield batch

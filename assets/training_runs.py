@@ -1,0 +1,110 @@
+"""Group training: one run per method and seed, in a process of its own."""
+
+import shutil
+import sys
+from pathlib import Path
+
+import dagster as dg
+import numpy as np
+import polars as pl
+from pydantic import TypeAdapter
+
+from assets.gates import GateOverride, require_gates
+from assets.lake import Artifact, Lake, publishing
+from assets.mixing import training_plan
+from assets.partitions import OWNERS, PRESET, TRAINING_RUNS, training_run_partitions
+from assets.pipes import TrainingPipesClient
+from assets.plots import as_markdown, plot_training
+from assets.presets import config_digest
+from assets.run_configs import target_config, token_artifacts
+from assets.tables import table_metadata
+from assets.tokens import token_shards
+from training.config import RunConfig
+
+GROUP = "training"
+PUBLISHED = ("final", "ledger", "metrics.jsonl", "result.json")
+"""What a finished run leaves: no timings, so an interrupted run publishes the same bytes."""
+
+
+@dg.asset(
+    group_name=GROUP,
+    partitions_def=training_run_partitions,
+    deps=[token_shards, training_plan],
+    kinds={"pytorch"},
+    owners=OWNERS,
+    code_version=f"1-{config_digest(PRESET.target)}",
+)
+def training_runs(
+    context: dg.AssetExecutionContext,
+    config: GateOverride,
+    lake: Lake,
+    pipes: TrainingPipesClient,
+) -> dg.MaterializeResult[None]:
+    """A trained model, its ledger of every row drawn, and its metrics; resumes where it stopped."""
+    run = TRAINING_RUNS[context.partition_key]
+    shards = token_artifacts(lake)
+    clearance = require_gates(context, lake, *shards.values(), override=config)
+    inputs: list[Artifact] = list(shards.values())
+    planned = None
+    if run.needs_plan:
+        plan = lake.artifact("training_plan")
+        clearance |= require_gates(context, lake, plan, override=config)
+        planned = plan.json("plan.json")["proposal"]["weights"]  # type: ignore[index]
+        inputs.append(plan)
+    config_of_run = target_config(run, shards, planned)
+    work = lake.work_folder("training_runs", run.key, config_of_run.digest())
+    with publishing(context, lake, inputs=inputs) as draft:
+        _train(context, pipes, config_of_run, work)
+        for name in PUBLISHED:
+            copy = shutil.copytree if (work / name).is_dir() else shutil.copy2
+            copy(work / name, draft.folder / name)
+        draft.extra_cost = _gpu_cost(work)
+    assert draft.artifact is not None
+    shutil.rmtree(work)
+    result = read_result(draft.artifact.folder / "result.json")
+    return draft.result(
+        {
+            **clearance,
+            "method": run.label,
+            "seed": run.seed,
+            "tokens": result.tokens,
+            "parameters": result.num_parameters,
+            "mean_loss_nats": float(np.mean([held.loss_nats for held in result.heldout.values()])),
+            "domains": table_metadata(_domain_table(result)),
+            "picture": as_markdown(plot_training(draft.artifact.folder / "metrics.jsonl")),
+        }
+    )
+
+
+def _train(
+    context: dg.AssetExecutionContext, pipes: TrainingPipesClient, run: RunConfig, work: Path
+) -> None:
+    """Run the training process to its end; it resumes from the checkpoints in `work`."""
+    config_file = work / "config.json"
+    config_file.write_bytes(TypeAdapter(RunConfig).dump_json(run, indent=1))
+    command = [sys.executable, "-m", "training.run", str(config_file), "--out", str(work)]
+    pipes.run(context=context, command=command, env={"OMP_NUM_THREADS": "1"})
+
+
+def _gpu_cost(work: Path) -> dict[str, float]:
+    """Seconds on a GPU, from the run's own timings; nothing on a CPU."""
+    timings = pl.read_ndjson(work / "timings.jsonl")
+    if "gpu_seconds" not in timings.columns:
+        return {}
+    return {"gpu_seconds": float(timings["gpu_seconds"].sum())}
+
+
+def _domain_table(result: RunResult) -> pl.DataFrame:
+    """What a run asked for, drew, repeated and reached, by domain."""
+    return pl.DataFrame(
+        [
+            {
+                "domain": domain,
+                "requested": round(result.requested_weights[domain], 4),
+                "realised": round(result.realised_shares[domain], 4),
+                "epochs": round(result.epochs[domain], 3),
+                "loss_nats": round(held.loss_nats, 4),
+            }
+            for domain, held in result.heldout.items()
+        ]
+    )

@@ -1,0 +1,138 @@
+"""The `mixwright` command: thin over the packages."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    name="mixwright",
+    help="Decide, with evidence, what a language model should be trained on.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    add_completion=False,
+    pretty_exceptions_show_locals=False,
+)
+
+PresetOption = Annotated[
+    str | None,
+    typer.Option(
+        "--preset",
+        "-p",
+        help="Name of a file in examples/presets, or a path. Default: $MIXWRIGHT_PRESET or demo.",
+    ),
+]
+
+
+def _choose(preset: str | None) -> None:
+    """Set the preset before the modules that read it are imported."""
+    if preset is not None:
+        path = Path(preset)
+        os.environ["MIXWRIGHT_PRESET"] = str(path.resolve()) if path.suffix else preset
+    try:
+        import assets.partitions  # noqa: F401  # reads preset and catalogue
+    except ValueError as error:
+        typer.secho(str(error), fg="red", err=True)
+        raise typer.Exit(2) from error
+
+
+@app.command(epilog="Example: mixwright demo --preset examples/presets/demo.yaml")
+def demo(preset: PresetOption = None) -> None:
+    """Make everything that is stale, from raw text to evaluated models, and report."""
+    _choose(preset)
+    from rich.console import Console
+
+    from orchestration import deployments
+    from orchestration.demo import StageFailed, materialise_all
+    from orchestration.report import write_report
+    from orchestration.summary import print_summary
+
+    console = Console()
+    lake = deployments.lake()
+    os.environ["DAGSTER_HOME"] = str(deployments.dagster_home())
+    try:
+        num_runs = materialise_all(lake, console)
+    except StageFailed as error:
+        console.print(f"[bold red]{error}[/]")
+        raise typer.Exit(1) from error
+    print_summary(lake, console)
+    if num_runs == 0:
+        console.print("Everything is fresh: no asset was re-made.")
+    report_path = write_report(lake, deployments.home() / "report.html")
+    console.print(f"Report: {report_path}   UI: make dev", soft_wrap=True)
+
+
+@app.command(epilog="Example: mixwright status --preset demo")
+def status(preset: PresetOption = None) -> None:
+    """List what is stale and why, without making anything."""
+    _choose(preset)
+    from rich.console import Console
+    from rich.table import Table
+
+    from orchestration import deployments
+    from orchestration.demo import stale_partitions
+
+    rows = stale_partitions(deployments.lake())
+    if not rows:
+        Console().print("Everything is fresh.")
+        return
+    table = Table("asset", "partition", "why it is stale")
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
+
+
+@app.command(epilog="Example: mixwright report --out report.html")
+def report(
+    preset: PresetOption = None,
+    out: Annotated[Path | None, typer.Option(help="HTML file to write.")] = None,
+) -> None:
+    """Print the summary of what there is and write the HTML report."""
+    _choose(preset)
+    from rich.console import Console
+
+    from orchestration import deployments
+    from orchestration.report import write_report
+    from orchestration.summary import print_summary
+
+    lake = deployments.lake()
+    print_summary(lake, Console())
+    typer.echo(f"Report: {write_report(lake, out or deployments.home() / 'report.html')}")
+
+
+@app.command(epilog="Example: mixwright check   (in CI, no GPU and no network)")
+def check(preset: PresetOption = "ci") -> None:
+    """Run every data gate on fixture partitions; exit 1 if one fails with severity ERROR."""
+    _choose(preset)
+    from rich.console import Console
+
+    from orchestration.gate_run import check_gates
+
+    raise typer.Exit(0 if check_gates(Console()) else 1)
+
+
+@app.command()
+def validate() -> None:
+    """Load the code location as Dagster would."""
+    from orchestration.deployments import WORKSPACE
+
+    command = [sys.executable, "-m", "dagster", "definitions", "validate", "-w", str(WORKSPACE)]
+    raise typer.Exit(subprocess.run(command, check=False).returncode)
+
+
+@app.command(epilog="Example: mixwright dev --port 3000")
+def dev(
+    preset: PresetOption = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port of the UI.")] = 3000,
+) -> None:
+    """Start the Dagster UI and daemon on the instance that the demo filled."""
+    _choose(preset)
+    from orchestration import deployments
+
+    os.environ["DAGSTER_HOME"] = str(deployments.dagster_home())
+    command = [sys.executable, "-m", "dagster", "dev", "-w", str(deployments.WORKSPACE)]
+    os.execv(sys.executable, [*command, "-h", host, "-p", str(port)])

@@ -1,0 +1,27 @@
+"""The code location: all assets, their gates, schedules and sensors."""
+
+import warnings
+
+import dagster as dg
+
+from assets import corpora, evaluating, gate_checks, mixing, preparation, proxies, tokens
+from assets import training_runs as training
+from orchestration import deployments, refresh
+
+warnings.filterwarnings("ignore", category=dg.PreviewWarning)  # partitioned asset checks
+warnings.filterwarnings("ignore", category=dg.BetaWarning)
+
+ASSET_MODULES = [corpora, preparation, tokens, proxies, mixing, training, evaluating]
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """Everything that Dagster loads."""
+    return dg.Definitions(
+        assets=dg.load_assets_from_modules(ASSET_MODULES),
+        asset_checks=dg.load_asset_checks_from_modules([gate_checks]),
+        schedules=[refresh.nightly_refresh],
+        sensors=[refresh.refresh_downstream],
+        resources=deployments.resources(),
+        executor=dg.in_process_executor,
+    )

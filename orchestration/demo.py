@@ -1,0 +1,174 @@
+"""The whole graph from a terminal: what is stale is made, in order, with progress.
+
+Light assets run in this process; trainings run two at a time with one thread each.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import dagster as dg
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
+
+from assets.freshness import stale_reason
+from assets.gates import missing_verdicts
+from assets.lake import Lake
+from assets.partitions import CATALOGUE, DOMAINS, TRAINING_RUNS
+from orchestration.execution import Outcome, Task, definitions, run_tasks
+from training.swarm import read_swarm
+
+TRAININGS_AT_A_TIME = 2
+
+
+class StageFailed(RuntimeError):
+    """A stage that others need did not finish."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stage:
+    """Assets that share their partitions and run together."""
+
+    title: str
+    """What a person reads beside the bar."""
+    assets: tuple[str, ...]
+    """Asset names in graph order."""
+    partitions: Callable[[Lake], Sequence[str | None]]
+    """Which partitions there are; asked when the stage begins."""
+    num_workers: int = 1
+    """Runs at a time."""
+    required: bool = True
+    """False: a failure is reported, and the stages that do not need it go on."""
+
+
+def _planned_runs(lake: Lake) -> list[str | None]:
+    """Training runs that can be made: without a plan those that train on it are left out."""
+    has_plan = lake.find("training_plan") is not None
+    return [key for key, run in TRAINING_RUNS.items() if has_plan or not run.needs_plan]
+
+
+def _trained_runs(lake: Lake) -> list[str | None]:
+    return [key for key in TRAINING_RUNS if lake.find("training_runs", key) is not None]
+
+
+def _proxies(lake: Lake) -> list[str | None]:
+    return list(read_swarm(lake.artifact("swarm").folder).run_ids)
+
+
+def _whole(_: Lake) -> list[str | None]:
+    return [None]
+
+
+STAGES = (
+    Stage(
+        title="corpora: read, judge, profile, clean",
+        assets=("raw_corpora", "corpus_profiles", "cleaned_shards"),
+        partitions=lambda _: list(CATALOGUE),
+    ),
+    Stage(title="held-out sets", assets=("heldout_sets",), partitions=lambda _: list(DOMAINS)),
+    Stage(title="tokenizer", assets=("tokenizer",), partitions=_whole),
+    Stage(title="token shards", assets=("token_shards",), partitions=lambda _: list(DOMAINS)),
+    Stage(title="swarm of mixtures", assets=("swarm",), partitions=_whole),
+    Stage(
+        title="proxy runs",
+        assets=("proxy_runs",),
+        partitions=_proxies,
+        num_workers=TRAININGS_AT_A_TIME,
+    ),
+    Stage(title="mixing law", assets=("mixing_law",), partitions=_whole, required=False),
+    Stage(title="training plan", assets=("training_plan",), partitions=_whole, required=False),
+    Stage(
+        title="training runs",
+        assets=("training_runs",),
+        partitions=_planned_runs,
+        num_workers=TRAININGS_AT_A_TIME,
+    ),
+    Stage(title="evaluations", assets=("evaluations",), partitions=_trained_runs),
+    Stage(title="predicted against actual", assets=("predicted_vs_actual",), partitions=_whole),
+    Stage(title="cost report", assets=("cost_report",), partitions=_whole),
+)
+
+
+def materialise_all(lake: Lake, console: Console) -> int:
+    """Make everything that is stale.
+
+    Returns:
+        Number of Dagster runs that were needed; 0: everything was fresh.
+
+    Raises:
+        StageFailed: A run of a required stage failed; the message names it and the cause.
+    """
+    started = time.monotonic()
+    num_runs = 0
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description:<38}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    with Progress(*columns, console=console) as progress:
+        for stage in STAGES:
+            num_runs += _run_stage(stage, lake, progress)
+    if num_runs:
+        console.print(f"{num_runs} runs in {time.monotonic() - started:.0f} s")
+    return num_runs
+
+
+def _run_stage(stage: Stage, lake: Lake, progress: Progress) -> int:
+    partitions = stage.partitions(lake)
+    tasks = [task for task in (_stale(stage, lake, key) for key in partitions) if task is not None]
+    num_fresh = len(partitions) - len(tasks)
+    note = "fresh" if not tasks else f"{num_fresh} fresh" if num_fresh else ""
+    bar = progress.add_task(stage.title, total=len(partitions), completed=num_fresh, note=note)
+    failed: list[Outcome] = []
+    for outcome in run_tasks(tasks, num_workers=stage.num_workers):
+        progress.advance(bar)
+        if outcome.error is not None:
+            failed.append(outcome)
+            name = "" if outcome.task.partition is None else f" {outcome.task.partition}"
+            progress.console.print(f"[bold red]failed[/]{name}: {outcome.error}", highlight=False)
+    if failed and stage.required:
+        raise StageFailed(
+            f"{stage.title}: {len(failed)} of {len(tasks)} runs failed; what was finished is kept: "
+            "mend the cause and run the same command again"
+        )
+    return len(tasks)
+
+
+def _stale(stage: Stage, lake: Lake, partition: str | None) -> Task | None:
+    """The part of a stage that this partition needs, from its first stale asset on."""
+    specs = asset_specs()
+    for position, asset in enumerate(stage.assets):
+        current = lake.find(asset, partition)
+        if stale_reason(lake, specs[asset], partition) or missing_verdicts(lake, current):
+            return Task(assets=stage.assets[position:], partition=partition)
+    return None
+
+
+def asset_specs() -> dict[str, dg.AssetSpec]:
+    """Specification of every asset by name."""
+    return {spec.key.to_user_string(): spec for spec in definitions().resolve_all_asset_specs()}
+
+
+def stale_partitions(lake: Lake, stages: Iterable[Stage] = STAGES) -> list[tuple[str, str, str]]:
+    """Asset, partition and reason of everything stale, as far as the lake can tell now."""
+    specs = asset_specs()
+    found = []
+    for stage in stages:
+        if stage.assets == ("proxy_runs",) and lake.find("swarm") is None:
+            continue
+        for asset in stage.assets:
+            for partition in stage.partitions(lake):
+                reason = stale_reason(lake, specs[asset], partition)
+                if reason is not None:
+                    found.append((asset, partition or "", reason))
+    return found

@@ -1,0 +1,47 @@
+"""Where things live in this deployment: one machine, one folder.
+
+`MIXWRIGHT_HOME` moves everything that is written (default: `.mixwright` in the project). Below it
+each preset has its own lake and its own Dagster instance.
+"""
+
+import os
+import shutil
+from pathlib import Path
+
+import dagster as dg
+
+from assets.lake import Lake
+from assets.pipes import TrainingPipesClient
+from assets.partitions import PRESET
+
+PROJECT = Path(__file__).parents[1]
+WORKSPACE = PROJECT / "workspace.yaml"
+
+
+def home() -> Path:
+    """Folder of the current preset."""
+    root = os.environ.get("MIXWRIGHT_HOME") or PROJECT / ".mixwright"
+    return Path(root).resolve() / PRESET.name
+
+
+def lake() -> Lake:
+    """The lake of the current preset."""
+    return Lake(root=str(home() / "lake"))
+
+
+def resources() -> dict[str, object]:
+    """Resource values by the names that the assets ask for."""
+    return {"lake": lake(), "pipes": TrainingPipesClient()}
+
+
+def dagster_home() -> Path:
+    """The instance's folder, with this project's settings in it."""
+    folder = home() / "dagster"
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(Path(__file__).with_name("dagster.yaml"), folder / "dagster.yaml")
+    return folder
+
+
+def instance() -> dg.DagsterInstance:
+    """The persistent instance of the current preset."""
+    return dg.DagsterInstance.from_config(str(dagster_home()))

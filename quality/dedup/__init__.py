@@ -1,0 +1,1 @@
+"""Duplicate detection: which documents say the same thing."""

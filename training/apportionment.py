@@ -1,0 +1,70 @@
+"""Whole rows of a batch from mixture weights, with the rounding carried to the next batch.
+
+    want_j = carry_j + w_j * B      then B times: one row to the domain with the largest want
+    carry_j <- want_j - rows_j      what domain j is owed (negative: it had too much)
+
+As long as no want is negative this is the largest-remainder method (Hamilton). Served row by row
+it also stays right when the carry makes a want negative or the whole parts exceed the batch.
+
+How far the cumulative rows can be from the cumulative request, for *any* sequence of weights:
+
+    |carry_j| < 1                   if every weight is zero or at least 1 / B: no want is negative
+    -1 < carry_j <= H_D - 1         always; H_D - 1 = 1/2 + 1/3 + ... + 1/D
+                                    (D = 2: 0.5, 3: 0.83, 4: 1.08, 7: 1.59)
+
+Upper side: let m_k be the mean carry of the k largest. Either all rows went to these k, then m_k
+did not grow; or one went to another domain, which had at least as much want, so m_k <= m_(k+1) +
+1/(k+1); and m_D = 0. The bound is attained by an adversary who always requests only the domains not
+yet served, so no rule that does not know the future can keep |carry| < 1 for D >= 4. Lower side: a row goes to the largest want, and the
+wants sum to the rows that are left, so the largest is positive.
+
+A domain with weight zero gets no row, and what it was owed is forgotten: the user switched it off,
+and a stray row in a later batch would break the promise "zero weight, zero rows". The others take
+over its carry in proportion to their weights, so that the carry always sums to zero.
+
+Shapes: D domains, B rows.
+"""
+
+import math
+
+import numpy as np
+
+from training.arrays import Floats, Ints, require_simplex
+
+
+def apportion(weights: Floats, batch_rows: int, carry: Floats) -> tuple[Ints, Floats]:
+    """Split a batch over the domains; return the rows of each and the new carry.
+
+    Args:
+        weights: Requested mixture, shape (D,), on the simplex.
+        batch_rows: Rows of the batch, >= 1.
+        carry: Rows owed from the batches before, shape (D,), summing to zero; zeros at the start.
+
+    Raises:
+        ValueError: The weights are no mixture, the shapes differ, or the batch is empty.
+    """
+    require_simplex(weights)
+    if weights.ndim != 1 or carry.shape != weights.shape:
+        raise ValueError(f"weights {weights.shape} and carry {carry.shape} must both be (D,)")
+    if batch_rows < 1:
+        raise ValueError(f"batch_rows must be at least 1, got {batch_rows}")
+    shares = weights / math.fsum(weights)
+    active = np.flatnonzero(shares > 0)
+    dropped = math.fsum(carry[shares == 0])
+    want = carry[active] + (batch_rows + dropped) * shares[active]
+
+    rows = np.maximum(np.floor(want), 0).astype(np.int64)
+    while (missing := batch_rows - int(rows.sum())) != 0:
+        left = want - rows
+        if missing > 0:
+            rows[np.argsort(-left, kind="stable")[:missing]] += 1
+        else:  # the carry of others owes more than this batch holds: the least urgent rows wait
+            served = np.flatnonzero(rows > 0)
+            order = np.argsort(left[served], kind="stable")[:-missing]
+            rows[served[order]] -= 1
+
+    counts = np.zeros(len(weights), dtype=np.int64)
+    new_carry = np.zeros(len(weights))
+    counts[active] = rows
+    new_carry[active] = want - rows
+    return counts, new_carry

@@ -1,0 +1,196 @@
+"""Checkpoints of a training run: complete or absent, never half.
+
+    <folder>/step-00000050/
+        tensors.safetensors    parameters, optimiser moments, random state, pending ledger rows
+        state.json             all the rest
+        manifest.json          step, digest of the run's configuration, sha256 of the two files
+
+It is written as step-00000050.tmp, flushed to the disk and renamed; older ones are removed only
+afterwards. A damaged one is reported and the one before it is used. Nothing is pickled, so a moved
+class cannot make an old checkpoint unreadable, and loading one executes nothing.
+"""
+
+import fcntl
+import hashlib
+import json
+import logging
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from training.durable_files import TEMPORARY, flush_file, flush_folder, publish, temporary_path
+from training.mixers.interface import Json
+
+_LOG = logging.getLogger(__name__)
+_FORMAT_VERSION = 1
+_PREFIX = "step-"
+_TENSORS = "tensors.safetensors"
+_STATE = "state.json"
+_MANIFEST = "manifest.json"
+
+
+class CheckpointMismatch(ValueError):
+    """A checkpoint or result in the folder belongs to another configuration."""
+
+
+class RunLocked(RuntimeError):
+    """Another process is writing to the folder."""
+
+
+class _Damaged(ValueError):
+    """A checkpoint that cannot be used."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Checkpoint:
+    """The state of a run between two steps."""
+
+    step: int
+    """Steps finished."""
+    config_digest: str
+    """Of the configuration that made it."""
+    tensors: dict[str, Tensor]
+    """By name; no two share memory."""
+    state: dict[str, Json]
+    """Plain values."""
+
+
+@contextmanager
+def lock_folder(folder: Path) -> Iterator[None]:
+    """Hold a folder for one writer; it is created if need be. The end of the process frees it.
+
+    Raises:
+        RunLocked: Another process, or another call in this one, holds it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise RunLocked(
+                f"{folder}: another training process writes here; wait until it ends or stop it"
+            ) from error
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def checkpoint_steps(folder: Path) -> list[int]:
+    """Return the steps of the checkpoints in a folder, damaged ones included, ascending."""
+    names = [path.name for path in folder.glob(_PREFIX + "*") if path.is_dir()]
+    return sorted(int(name[len(_PREFIX) :]) for name in names if not name.endswith(TEMPORARY))
+
+
+def checkpoint_path(folder: Path, step: int) -> Path:
+    """Return the folder of one checkpoint."""
+    return folder / f"{_PREFIX}{step:08d}"
+
+
+def save_checkpoint(checkpoint: Checkpoint, folder: Path, *, keep_last: int) -> Path:
+    """Write a checkpoint and remove all but the newest.
+
+    Args:
+        checkpoint: What to save.
+        folder: Held through lock_folder().
+        keep_last: Checkpoints left in the folder, this one included, >= 1. One of a later step can
+            only be damaged, else the run would have continued from it; it is removed too.
+
+    Raises:
+        OSError: It cannot be written, for instance on a full disk; older ones are untouched.
+    """
+    path = checkpoint_path(folder, checkpoint.step)
+    temporary = temporary_path(path)
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir()
+    try:
+        _write_files(checkpoint, temporary)
+    except OSError:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    if path.exists():
+        shutil.rmtree(path)
+    publish(path)
+    earlier = [step for step in checkpoint_steps(folder) if step <= checkpoint.step]
+    for step in set(checkpoint_steps(folder)) - set(earlier[-keep_last:]):
+        shutil.rmtree(checkpoint_path(folder, step))
+    return path
+
+
+def _write_files(checkpoint: Checkpoint, folder: Path) -> None:
+    save_file(
+        {name: tensor.contiguous() for name, tensor in checkpoint.tensors.items()},
+        folder / _TENSORS,
+    )
+    (folder / _STATE).write_text(json.dumps(checkpoint.state, sort_keys=True, indent=1))
+    manifest = {
+        "format_version": _FORMAT_VERSION,
+        "step": checkpoint.step,
+        "config_digest": checkpoint.config_digest,
+        "sha256": {name: _sha256(folder / name) for name in (_TENSORS, _STATE)},
+    }
+    (folder / _MANIFEST).write_text(json.dumps(manifest, sort_keys=True, indent=1))
+    for name in (_TENSORS, _STATE, _MANIFEST):
+        flush_file(folder / name)
+    flush_folder(folder)
+
+
+def load_latest_checkpoint(folder: Path, *, config_digest: str) -> Checkpoint | None:
+    """Load the newest usable checkpoint; None if there is none.
+
+    Damaged ones are passed over with a warning. Left-overs of an interrupted write are removed.
+
+    Args:
+        folder: Held through lock_folder().
+        config_digest: Of the configuration that is about to continue.
+
+    Raises:
+        CheckpointMismatch: The newest usable one was made by another configuration.
+    """
+    for left in folder.glob(_PREFIX + "*" + TEMPORARY):
+        shutil.rmtree(left)
+    for step in reversed(checkpoint_steps(folder)):
+        path = checkpoint_path(folder, step)
+        try:
+            checkpoint = _load(path)
+        except _Damaged as error:
+            _LOG.warning("%s is damaged (%s); the one before it is used", path, error)
+            continue
+        if checkpoint.config_digest != config_digest:
+            raise CheckpointMismatch(
+                f"{path} was made by the configuration {checkpoint.config_digest}, this run has "
+                f"{config_digest}; train into another folder or remove {folder}"
+            )
+        return checkpoint
+    return None
+
+
+def _load(path: Path) -> Checkpoint:
+    try:
+        manifest = json.loads((path / _MANIFEST).read_text())
+        for name, expected in manifest["sha256"].items():
+            if _sha256(path / name) != expected:
+                raise _Damaged(f"{name} does not have the digest that the manifest records")
+        if manifest["format_version"] != _FORMAT_VERSION:
+            raise _Damaged(f"format version {manifest['format_version']}, not {_FORMAT_VERSION}")
+        return Checkpoint(
+            step=manifest["step"],
+            config_digest=manifest["config_digest"],
+            tensors=load_file(path / _TENSORS),
+            state=json.loads((path / _STATE).read_text()),
+        )
+    except FileNotFoundError as error:
+        raise _Damaged(f"{error.filename} is missing") from error
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+        raise _Damaged(f"{_MANIFEST} is not a checkpoint manifest: {error}") from error
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,214 @@
+"""The complete configuration of one training run, strict: an unknown key is an error.
+
+A run file is JSON or YAML. Values are not coerced: a number in quotes is refused.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+from training.shard_format import manifest_digest
+
+STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+Count = Annotated[int, Field(ge=1)]
+Setting = float | int | str | bool | dict[str, float]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class ModelConfig:
+    """Size of a decoder-only transformer; the vocabulary comes from the token shards."""
+
+    architecture: Literal["llama"] = "llama"
+    """Model family, a name that transformers knows."""
+    hidden_size: Count
+    """Width of the residual stream; a multiple of num_heads."""
+    num_layers: Count
+    """Number of blocks."""
+    num_heads: Count
+    """Attention heads."""
+    intermediate_size: Count
+    """Width of the feed-forward layer."""
+    context_tokens: Count
+    """Tokens of one training row, T."""
+
+    def __post_init__(self) -> None:
+        """Refuse heads that do not divide the width into even parts (rotary needs pairs)."""
+        if self.hidden_size % (2 * self.num_heads):
+            raise ValueError(
+                f"hidden_size {self.hidden_size} must be a multiple of 2 * num_heads = "
+                f"{2 * self.num_heads}"
+            )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class ScheduleConfig:
+    """Length, batch and optimiser of a run (AdamW; linear warm-up, then cosine)."""
+
+    steps: Count
+    """Optimiser steps."""
+    batch_rows: Count
+    """Rows of a batch, B, over all devices together."""
+    peak_lr: Annotated[float, Field(gt=0)]
+    """Learning rate at the end of the warm-up."""
+    warmup_steps: Annotated[int, Field(ge=0)] = 0
+    """Steps of the warm-up, at most steps."""
+    final_lr_share: Annotated[float, Field(ge=0, le=1)] = 0.1
+    """Learning rate of the last step as a share of peak_lr."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.1
+    """Decoupled weight decay of the matrices."""
+    beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    """Decay of the first moment."""
+    beta2: Annotated[float, Field(ge=0, lt=1)] = 0.95
+    """Decay of the second moment."""
+    clip_norm: Annotated[float, Field(gt=0)] | None = 1.0
+    """Largest gradient norm; None: not clipped."""
+
+    def __post_init__(self) -> None:
+        """Refuse a warm-up longer than the run."""
+        if self.warmup_steps > self.steps:
+            raise ValueError(f"warmup_steps {self.warmup_steps} must be at most steps {self.steps}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class MixerConfig:
+    """The rule that yields the sampling weights."""
+
+    method: str
+    """Key of training.mixers.MIXERS."""
+    settings: dict[str, Setting] = Field(default_factory=dict)
+    """Settings of the method; the method checks them."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class EvaluationConfig:
+    """Held-out evaluation during a run."""
+
+    rows_per_domain: Count = 8
+    """Held-out rows of each domain; the same rows at every evaluation."""
+    every_steps: Count | None = None
+    """Steps between evaluations for the metrics; None: only at the end.
+
+    A mixer asks for its own evaluations besides."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class CheckpointConfig:
+    """When the state of a run is saved."""
+
+    every_steps: Count | None = None
+    """Steps between checkpoints; None: none."""
+    keep_last: Count = 2
+    """Checkpoints kept; older ones are removed."""
+
+
+def _sorted_by_name(domains: dict[str, str]) -> dict[str, str]:
+    return dict(sorted(domains.items()))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class RunConfig:
+    """One training run. Vectors over domains are in the order of the sorted domain names."""
+
+    run_id: Name
+    """Name of the run, part of a path."""
+    domains: Annotated[dict[Name, str], Field(min_length=1), AfterValidator(_sorted_by_name)]
+    """Domain -> its token shard folder, which holds train/ and heldout/."""
+    model: ModelConfig
+    """What is trained."""
+    schedule: ScheduleConfig
+    """How long and how."""
+    mixer: MixerConfig
+    """On which mixture."""
+    evaluation: EvaluationConfig = Field(default_factory=EvaluationConfig)
+    """How it is measured."""
+    checkpoint: CheckpointConfig = Field(default_factory=CheckpointConfig)
+    """When it is saved."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Seed of the initial parameters and of the order of the rows."""
+    epoch_share: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Share of its rows that each domain offers: so the epochs of a proxy match its target's."""
+    max_epochs: Annotated[float, Field(gt=0)] | None = None
+    """Epochs of a domain at which epoch_policy acts; None: no limit."""
+    epoch_policy: Literal["error", "drop", "allow"] = "error"
+    """At max_epochs: stop with an error, continue on the other domains, or only count."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where it runs; auto: CUDA if there is one."""
+    num_threads: Count | None = None
+    """CPU threads; None: as many as torch chooses."""
+
+    def digest(self) -> str:
+        """16 hexadecimal digits over all that changes the numbers.
+
+        Domains enter with the digests of their shard manifests, not with their paths. Left out:
+        run_id, checkpoint, device, num_threads.
+
+        Raises:
+            ValueError: A shard manifest is missing.
+        """
+        content = json.loads(TypeAdapter(RunConfig).dump_json(self))
+        for field in ("run_id", "checkpoint", "device", "num_threads"):
+            del content[field]
+        content["domains"] = {
+            domain: {split: manifest_digest(Path(folder) / split) for split in ("train", "heldout")}
+            for domain, folder in self.domains.items()
+        }
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def validation_message(where: str, error: ValidationError) -> str:
+    """One line per mistake: where, key, what is wrong, and the value that was found."""
+    lines = []
+    for mistake in error.errors(include_url=False):
+        key = ".".join(str(part) for part in mistake["loc"]) or "(whole)"
+        if mistake["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
+            lines.append(f"{where}: {key}: unknown key; remove it or correct its spelling")
+        elif mistake["type"] in ("missing", "missing_argument"):
+            lines.append(f"{where}: {key}: missing; add it")
+        else:
+            lines.append(f"{where}: {key}: {mistake['msg']}, got {mistake['input']!r}")
+    return "\n".join(lines)
+
+
+def _unique_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    keys = [key for key, _ in pairs]
+    if repeated := sorted({key for key in keys if keys.count(key) > 1}):
+        raise ValueError(f"the key {repeated[0]!r} stands there twice; remove one")
+    return dict(pairs)
+
+
+def _read(path: Path) -> str:
+    """Return the file as JSON text."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".json":
+        return json.dumps(json.loads(text, object_pairs_hook=_unique_keys))
+    if path.suffix in (".yaml", ".yml"):
+        return json.dumps(yaml.safe_load(text))
+    raise ValueError(f"a run file ends in .json, .yaml or .yml, got {path.suffix!r}")
+
+
+def load_run_config(path: Path) -> RunConfig:
+    """Read a run file, JSON or YAML. Relative shard folders are relative to the file.
+
+    Raises:
+        ValueError: The file is missing or unreadable, or a value is wrong; the message names the
+            file, the key and the value.
+    """
+    try:
+        content = _read(path)
+    except (OSError, ValueError, TypeError, yaml.YAMLError) as error:
+        raise ValueError(f"{path}: cannot be read as a run file: {error}") from error
+    try:
+        config = TypeAdapter(RunConfig).validate_json(content)
+    except ValidationError as error:
+        raise ValueError(validation_message(str(path), error)) from error
+    base = path.resolve().parent
+    for domain, folder in config.domains.items():
+        config.domains[domain] = str(base / folder)
+    return config

@@ -1,0 +1,178 @@
+"""A law for each evaluation domain, fitted on one run table, with the names that belong to it.
+
+Each domain is fitted by itself; averages are taken over predictions, because a law fitted to an
+average of unlike losses predicts worse (Olmix, arXiv:2602.12237). Names travel with the numbers:
+columns are found by domain name, never by position.
+Shapes: N mixtures, D training domains, E evaluation domains, R refits.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from training.arrays import Floats, Ints
+from training.mixing_laws import LAWS
+from training.mixing_laws.interface import Law, LawFamily
+from training.run_table import RunTable
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    method: str
+    domains: list[str]
+    eval_domains: list[str]
+    laws: dict[str, dict[str, object]]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FittedLaws:
+    """Laws of all evaluation domains."""
+
+    method: str
+    """Key of `LAWS`."""
+    domains: tuple[str, ...]
+    """D training domains: order of the weights."""
+    eval_domains: tuple[str, ...]
+    """E evaluation domains: order of `laws`."""
+    laws: tuple[Law, ...]
+    """One law per evaluation domain."""
+
+    def predict(self, weights: Floats) -> Floats:
+        """Map weights of shape (N, D) to losses of shape (N, E), nats per token."""
+        return np.column_stack([law.predict(weights) for law in self.laws])
+
+    def to_json(self) -> dict[str, object]:
+        """Content of law.json."""
+        laws = zip(self.eval_domains, self.laws, strict=True)
+        return {
+            "method": self.method,
+            "domains": list(self.domains),
+            "eval_domains": list(self.eval_domains),
+            "laws": {name: law.to_json(self.domains) for name, law in laws},
+        }
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, object]) -> "FittedLaws":
+        """Read what `to_json` wrote.
+
+        Raises:
+            ValueError: A field is missing or unknown, the method is no key of `LAWS`, or the laws
+                are not those of `eval_domains`.
+        """
+        record = _Record.model_validate(fields)
+        family = law_family(record.method)
+        if set(record.laws) != set(record.eval_domains):
+            raise ValueError(f"laws of {sorted(record.laws)}, wanted {sorted(record.eval_domains)}")
+        return cls(
+            method=record.method,
+            domains=tuple(record.domains),
+            eval_domains=tuple(record.eval_domains),
+            laws=tuple(
+                family.from_json(record.laws[name], record.domains) for name in record.eval_domains
+            ),
+        )
+
+
+def law_family(method: str) -> LawFamily:
+    """Look a method up.
+
+    Raises:
+        ValueError: There is no such method.
+    """
+    if method not in LAWS:
+        raise ValueError(f"unknown mixing law {method!r}: choose one of {sorted(LAWS)}")
+    return LAWS[method]
+
+
+def fit_laws(table: RunTable, *, method: str = "log_linear") -> FittedLaws:
+    """Fit every evaluation domain on all runs of the table.
+
+    Raises:
+        ValueError: The method is unknown, or the family refuses the runs (too few, bad losses).
+    """
+    return refit_laws(table, np.ones((1, len(table.run_ids))), method=method)[0]
+
+
+def refit_laws(
+    table: RunTable, counts: Floats, *, method: str = "log_linear"
+) -> tuple[FittedLaws, ...]:
+    """Fit every evaluation domain once per row of counts.
+
+    Args:
+        table: Admitted runs.
+        counts: How often each run counts in each refit, shape (R, N), >= 0.
+        method: Key of `LAWS`.
+
+    Raises:
+        ValueError: As `fit_laws`, for any row of counts.
+    """
+    family = law_family(method)
+    columns = [family.refit(table.weights, losses, counts) for losses in table.losses.T]
+    return tuple(
+        FittedLaws(
+            method=method,
+            domains=table.domains,
+            eval_domains=table.eval_domains,
+            laws=tuple(column[refit] for column in columns),
+        )
+        for refit in range(len(counts))
+    )
+
+
+def bootstrap_laws(
+    table: RunTable, *, method: str = "log_linear", num_refits: int = 200, seed: int = 0
+) -> tuple[FittedLaws, ...]:
+    """Refit on runs drawn with replacement, the same draw for every evaluation domain.
+
+    A draw with fewer different runs than a fit needs is drawn again.
+
+    Args:
+        table: Admitted runs.
+        method: Key of `LAWS`.
+        num_refits: R, >= 1.
+        seed: Decides the draws.
+
+    Raises:
+        ValueError: `num_refits` is below 1, or the table has too few runs for the method.
+    """
+    num_runs = len(table.run_ids)
+    fewest = law_family(method).min_runs(len(table.domains))
+    if num_refits < 1:
+        raise ValueError(f"num_refits must be at least 1, got {num_refits}")
+    if num_runs <= fewest:
+        raise ValueError(
+            f"a bootstrap of {method} over {len(table.domains)} domains needs more than {fewest} "
+            f"runs, got {num_runs}"
+        )
+    rng = np.random.default_rng(seed)
+    counts: list[Ints] = []
+    while len(counts) < num_refits:
+        drawn = np.bincount(rng.integers(num_runs, size=num_runs), minlength=num_runs)
+        if (drawn > 0).sum() >= fewest:
+            counts.append(drawn)
+    return refit_laws(table, np.array(counts, dtype=np.float64), method=method)
+
+
+def prediction_intervals(
+    refits: Sequence[FittedLaws], weights: Floats, *, level: float = 0.9
+) -> tuple[Floats, Floats]:
+    """Low and high predicted losses, shape (N, E) each, over refits.
+
+    They hold the uncertainty of the parameters alone: not the noise of a single run, nor the
+    distance between the scale of the proxies and that of a target.
+
+    Args:
+        refits: From `bootstrap_laws`, at least one.
+        weights: Shape (N, D).
+        level: Share of the refits between low and high, in (0, 1).
+
+    Raises:
+        ValueError: No refits, or the level is out of range.
+    """
+    if not refits or not 0 < level < 1:
+        raise ValueError(f"intervals need refits and a level in (0, 1), got {len(refits)}, {level}")
+    stack = np.stack([laws.predict(weights) for laws in refits])
+    low, high = np.quantile(stack, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    return low, high

@@ -1,0 +1,52 @@
+"""The mixers by name. A new one: a file, a line here, a test."""
+
+from collections.abc import Callable, Mapping
+
+from training.arrays import Floats
+from training.config import MixerConfig, Setting
+from training.mixers.aioli import make_aioli
+from training.mixers.fixed import make_fixed
+from training.mixers.interface import Mixer, MixingTask
+from training.mixers.proportional import make_proportional
+from training.mixers.uniform import make_uniform
+
+MIXERS: dict[str, Callable[[Mapping[str, Setting], MixingTask], Mixer]] = {
+    "aioli": make_aioli,
+    "fixed": make_fixed,
+    "proportional": make_proportional,
+    "uniform": make_uniform,
+}
+
+
+def make_mixer(
+    config: MixerConfig,
+    *,
+    domains: tuple[str, ...],
+    available_tokens: Floats,
+    steps: int,
+    batch_rows: int,
+) -> Mixer:
+    """Build the mixer that a run file names.
+
+    Args:
+        config: Method and settings.
+        domains: Their names; all vectors are in this order.
+        available_tokens: Training tokens of each domain, shape (D,), > 0.
+        steps: Optimiser steps of the run.
+        batch_rows: Rows of a batch.
+
+    Raises:
+        ValueError: Unknown method, or settings that the method refuses.
+    """
+    if config.method not in MIXERS:
+        raise ValueError(
+            f"mixer.method: no method {config.method!r}; choose one of {', '.join(sorted(MIXERS))}"
+        )
+    if available_tokens.shape != (len(domains),) or not (available_tokens > 0).all():
+        raise ValueError(
+            f"available_tokens must be positive, one per domain, got {available_tokens}"
+        )
+    task = MixingTask(
+        domains=domains, available_tokens=available_tokens, steps=steps, batch_rows=batch_rows
+    )
+    return MIXERS[config.method](config.settings, task)

@@ -1,0 +1,93 @@
+"""Builds the language model of a run and computes its loss row by row.
+
+    loss of a row = -sum_{t=1..T} log p(token_t | token_0 .. token_{t-1})          nats
+
+The model is a transformers class built from its configuration, with random parameters: the same
+code on CPU and CUDA, attention by torch's scaled_dot_product_attention. It is called without
+labels, since its own loss averages over the batch and per-domain losses need the rows apart.
+Embedding and output matrix are tied. On CUDA the forward pass runs under bfloat16 autocast with
+float32 parameters; the cross entropy is float32 everywhere.
+
+Shapes: B rows, T context tokens.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from transformers import AutoModelForCausalLM, LlamaConfig, PretrainedConfig, PreTrainedModel
+from transformers.utils import logging as transformers_logging
+
+from training.config import ModelConfig
+
+
+def _llama(config: ModelConfig, vocab_size: int, eos_id: int) -> PretrainedConfig:
+    return LlamaConfig(
+        vocab_size=vocab_size,
+        hidden_size=config.hidden_size,
+        num_hidden_layers=config.num_layers,
+        num_attention_heads=config.num_heads,
+        num_key_value_heads=config.num_heads,
+        intermediate_size=config.intermediate_size,
+        max_position_embeddings=config.context_tokens,
+        tie_word_embeddings=True,
+        bos_token_id=None,
+        eos_token_id=eos_id,
+        pad_token_id=None,
+    )
+
+
+ARCHITECTURES: dict[str, Callable[[ModelConfig, int, int], PretrainedConfig]] = {"llama": _llama}
+
+
+def build_model(config: ModelConfig, *, vocab_size: int, eos_id: int, seed: int) -> PreTrainedModel:
+    """Build a model with random parameters, on the CPU; the caller's random state is untouched.
+
+    Args:
+        config: Its size.
+        vocab_size: Of the token shards, > 0.
+        eos_id: Recorded in the model's configuration, so that generation knows where to stop.
+        seed: Of the parameters; the same seed gives the same bits on every device.
+
+    Raises:
+        ValueError: An unknown architecture.
+    """
+    if config.architecture not in ARCHITECTURES:
+        raise ValueError(
+            f"model.architecture: no architecture {config.architecture!r}; choose one of "
+            f"{', '.join(sorted(ARCHITECTURES))}"
+        )
+    settings = ARCHITECTURES[config.architecture](config, vocab_size, eos_id)
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        return AutoModelForCausalLM.from_config(settings, attn_implementation="sdpa")
+
+
+def row_losses(model: PreTrainedModel, rows: Tensor) -> Tensor:
+    """Compute the loss of each row, shape (B,), nats summed over its T labels, float32.
+
+    Args:
+        model: A causal language model.
+        rows: Tokens, int64, shape (B, T + 1), on the device of the model.
+    """
+    inputs, labels = rows[:, :-1], rows[:, 1:]
+    kind = rows.device.type
+    with torch.autocast(device_type=kind, dtype=torch.bfloat16, enabled=kind == "cuda"):
+        logits = model(input_ids=inputs, use_cache=False).logits
+    losses = functional.cross_entropy(
+        logits.float().flatten(0, 1), labels.flatten(), reduction="none"
+    )
+    return losses.view(labels.shape).sum(dim=1)
+
+
+def save_model(model: PreTrainedModel, folder: Path) -> None:
+    """Write a folder that transformers' from_pretrained loads: configuration and safetensors."""
+    shown = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()
+    try:
+        model.save_pretrained(folder)
+    finally:
+        if shown:
+            transformers_logging.enable_progress_bar()

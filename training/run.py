@@ -1,0 +1,201 @@
+"""Trains one model in a process of its own: `python -m training.run CONFIG --out DIR`.
+
+It can be stopped at any time and started again with the same command; it then continues from its
+last checkpoint. Launched through Dagster Pipes it streams its progress back; otherwise it prints.
+
+    exit code   meaning
+    0           finished, or was finished already
+    1           a defect; the traceback tells
+    65          the loss is not finite: another attempt would end the same way
+    70          no batch can be drawn: a domain is used up
+    73          another process trains in this folder
+    74          a file could not be written, for instance on a full disk
+    75          stopped by SIGTERM or SIGINT after a checkpoint: start again to continue
+    78          configuration, shards or the state in the folder are wrong
+
+Importing torch takes seconds, so signals are handled before. A process that was launched (Pipes, or
+--parent-pid) gets SIGTERM from the kernel when its parent dies, however that happens: no orphan
+goes on training while a retry starts. The kernel ties this to the parent's thread: launch it from a
+thread that lives as long as the run. Started by hand it is not tied to the shell.
+"""
+
+import argparse
+import ctypes
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dagster_pipes import PipesContext
+
+    from training.loop import StepReport
+
+EXIT_DIVERGED = 65
+EXIT_REFUSED = 70
+EXIT_LOCKED = 73
+EXIT_IO = 74
+EXIT_STOPPED = 75
+EXIT_CONFIG = 78
+
+SECONDS_BETWEEN_MESSAGES = 0.5
+
+_LOG = logging.getLogger("training.run")
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+_PIPES_VARIABLE = "DAGSTER_PIPES_CONTEXT"
+
+
+class _StopFlag:
+    """Remembers that a signal asked the run to stop."""
+
+    def __init__(self) -> None:
+        self.signal: int | None = None
+
+    def set(self, number: int, _frame: FrameType | None = None) -> None:
+        self.signal = number
+
+    def __call__(self) -> bool:
+        return self.signal is not None
+
+
+def die_with_parent(parent_pid: int | None) -> bool:
+    """Ask the kernel for SIGTERM when the parent dies; return whether it is still alive.
+
+    Args:
+        parent_pid: The parent as the launcher knows it; None: the one at this moment. Only the
+            former notices a parent that died before this call.
+    """
+    expected = os.getppid() if parent_pid is None else parent_pid
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None, use_errno=True)
+        if libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM) != 0:
+            raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) failed")
+    return os.getppid() == expected
+
+
+def _parse(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m training.run", description="Train one model.")
+    parser.add_argument("config", type=Path, help="the run, JSON or YAML")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the run")
+    parser.add_argument("--plain", action="store_true", help="print a line per report, no \\r")
+    parser.add_argument("--parent-pid", type=int, help="end when this parent process ends")
+    return parser.parse_args(arguments)
+
+
+def _printer(plain: bool) -> Callable[["StepReport"], None]:
+    def show(report: "StepReport") -> None:
+        text = (
+            f"step {report.step}/{report.steps}  loss {report.loss:.4f}  "
+            f"{report.tokens_per_second:,.0f} tokens/s"
+        )
+        end = "\n" if plain or report.step == report.steps else "\r"
+        sys.stderr.write(text + end)
+        sys.stderr.flush()
+
+    return show
+
+
+def _pipes_sender(pipes: "PipesContext", stop: _StopFlag) -> Callable[["StepReport"], None]:
+    def send(report: "StepReport") -> None:
+        message = {
+            "step": report.step,
+            "steps": report.steps,
+            "loss": report.loss,
+            "weights": report.weights,
+            "heldout": report.heldout,
+            "tokens_per_second": report.tokens_per_second,
+        }
+        try:
+            pipes.report_custom_message(message)
+        except OSError as error:  # the launcher is gone and took the message file with it
+            _LOG.warning("cannot report to Dagster (%s); stopping", error)
+            stop.set(signal.SIGTERM)
+
+    return send
+
+
+def _throttled(show: Callable[["StepReport"], None]) -> Callable[["StepReport"], None]:
+    """Pass on the first and the last report, evaluations, and one of the others now and then."""
+    last = -SECONDS_BETWEEN_MESSAGES
+
+    def maybe(report: "StepReport") -> None:
+        nonlocal last
+        now = time.monotonic()
+        due = now - last >= SECONDS_BETWEEN_MESSAGES
+        if due or report.step == report.steps or report.heldout is not None:
+            last = now
+            show(report)
+
+    return maybe
+
+
+def _train(
+    options: argparse.Namespace, stop: _StopFlag, show: Callable[["StepReport"], None]
+) -> int:
+    from training.checkpoint import RunLocked
+    from training.config import load_run_config
+    from training.loop import BatchRefused, RunRejected, TrainingDiverged, train
+
+    codes: dict[type[Exception], int] = {
+        RunRejected: EXIT_CONFIG,
+        RunLocked: EXIT_LOCKED,
+        TrainingDiverged: EXIT_DIVERGED,
+        BatchRefused: EXIT_REFUSED,
+        OSError: EXIT_IO,
+    }
+    try:
+        config = load_run_config(options.config)
+    except ValueError as error:
+        return _failed(EXIT_CONFIG, error)
+    try:
+        result = train(config, options.out, on_progress=_throttled(show), should_stop=stop)
+    except tuple(codes) as error:
+        return _failed(next(code for kind, code in codes.items() if isinstance(error, kind)), error)
+    if not result.finished:
+        kept = "checkpoint written" if config.checkpoint.every_steps else "no checkpoints wanted"
+        _LOG.warning("stopped by signal %s after step %d; %s", stop.signal, result.steps, kept)
+        return EXIT_STOPPED
+    return 0
+
+
+def _failed(code: int, error: Exception) -> int:
+    _LOG.error("%s", error)
+    return code
+
+
+def _train_with_pipes(options: argparse.Namespace, stop: _StopFlag) -> int:
+    from dagster_pipes import open_dagster_pipes
+
+    code: int | None = None
+    try:
+        with open_dagster_pipes() as pipes:
+            code = _train(options, stop, _pipes_sender(pipes, stop))
+    except OSError as error:
+        if code is None:
+            return _failed(EXIT_IO, error)
+        _LOG.warning("cannot close the connection to Dagster: %s", error)
+    return code
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command and return its exit code."""
+    options = _parse(arguments)
+    stop = _StopFlag()
+    signal.signal(signal.SIGTERM, stop.set)
+    signal.signal(signal.SIGINT, stop.set)
+    launched = _PIPES_VARIABLE in os.environ
+    if (launched or options.parent_pid is not None) and not die_with_parent(options.parent_pid):
+        return EXIT_STOPPED
+    logging.basicConfig(format="%(levelname)s: %(message)s", stream=sys.stderr)
+    if launched:
+        return _train_with_pipes(options, stop)
+    return _train(options, stop, _printer(options.plain))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,110 @@
+"""Opens what a run reads: the token shards of its domains, and the sampler and mixer over them.
+
+Shapes: D domains, B rows of a batch, T context tokens.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from training.arrays import Ints
+from training.config import RunConfig
+from training.mixers import make_mixer
+from training.mixers.interface import Mixer
+from training.sampler import BatchPlan, Sampler
+from training.scoring import spread_rows
+from training.shards import ShardManifest, StoredTokens, TokenShards
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunInputs:
+    """Constants of a run; vectors are in the order of domains."""
+
+    domains: tuple[str, ...]
+    """Names."""
+    train: tuple[TokenShards, ...]
+    """Training shards of each domain."""
+    heldout: tuple[TokenShards, ...]
+    """Held-out shards of each domain."""
+    heldout_rows: tuple[StoredTokens, ...]
+    """Rows of each domain that every evaluation reads, shape (R, T + 1)."""
+    context_tokens: int
+    """T."""
+    sampler: Sampler
+    """Weights to rows."""
+    mixer: Mixer
+    """Observations to weights."""
+
+    @property
+    def manifest(self) -> ShardManifest:
+        """A manifest; all agree on vocabulary, end-of-sequence token and tokenizer."""
+        return self.train[0].manifest
+
+    def batch(self, plan: BatchPlan) -> StoredTokens:
+        """Read the rows of a plan, shape (B, T + 1), in the order of its slots."""
+        batch = np.empty(
+            (len(plan.rows), self.context_tokens + 1), dtype=np.dtype(self.manifest.dtype)
+        )
+        for domain in np.unique(plan.domain_index).tolist():
+            slots = plan.domain_index == domain
+            batch[slots] = self.train[domain].rows(plan.rows[slots], self.context_tokens)
+        return batch
+
+
+def open_run_inputs(config: RunConfig) -> RunInputs:
+    """Open the shards of a run.
+
+    Raises:
+        ValueError: Shards are missing, truncated, too short for one row or made by different
+            tokenizers; or the mixer refuses its settings.
+    """
+    domains = tuple(config.domains)
+    folders = [Path(folder) for folder in config.domains.values()]
+    train = tuple(TokenShards.open(folder / "train") for folder in folders)
+    heldout = tuple(TokenShards.open(folder / "heldout") for folder in folders)
+    _require_one_tokenizer([*train, *heldout], [*folders, *folders])
+    context_tokens = config.model.context_tokens
+    num_rows: Ints = np.array([shards.num_rows(context_tokens) for shards in train], dtype=np.int64)
+    sampler = Sampler(
+        domains,
+        num_rows,
+        seed=config.seed,
+        batch_rows=config.schedule.batch_rows,
+        epoch_share=config.epoch_share,
+        max_epochs=config.max_epochs,
+        epoch_policy=config.epoch_policy,
+    )
+    mixer = make_mixer(
+        config.mixer,
+        domains=domains,
+        available_tokens=num_rows.astype(np.float64) * context_tokens,
+        steps=config.schedule.steps,
+        batch_rows=config.schedule.batch_rows,
+    )
+    wanted = config.evaluation.rows_per_domain
+    return RunInputs(
+        domains=domains,
+        train=train,
+        heldout=heldout,
+        heldout_rows=tuple(
+            shards.rows(spread_rows(shards.num_rows(context_tokens), wanted), context_tokens)
+            for shards in heldout
+        ),
+        context_tokens=context_tokens,
+        sampler=sampler,
+        mixer=mixer,
+    )
+
+
+def _require_one_tokenizer(all_shards: list[TokenShards], folders: list[Path]) -> None:
+    first = all_shards[0].manifest
+    for shards, folder in zip(all_shards, folders, strict=True):
+        manifest = shards.manifest
+        for field in ("tokenizer_digest", "vocab_size", "eos_id", "dtype"):
+            ours, theirs = getattr(manifest, field), getattr(first, field)
+            if ours != theirs:
+                raise ValueError(
+                    f"{folder}: {field} {ours!r} differs from {theirs!r} of {folders[0]}; tokenise "
+                    "all domains with the same tokenizer"
+                )

@@ -1,0 +1,191 @@
+"""Which rows a batch holds: a pure function of seed, weights so far and step.
+
+    counts, carry = apportion(weights, B, carry)
+    the k-th row ever drawn from a domain with n rows:  epoch, place = divmod(k, n)
+    row = subset(permutation(seed, domain, epoch)(place))      subset: identity if all is offered
+
+Every row of a domain comes once in each epoch, in a new order in each. Nothing depends on the
+number of devices: they divide the slots of the batch among themselves.
+
+Simulated epoching (epoch_share < 1): a domain offers only the first floor(share * rows) entries, at
+least one, of a fixed permutation. That subset depends on seed, domain name and share alone, and a
+smaller share gives a subset of it.
+
+Shapes: D domains, B rows of a batch.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.apportionment import apportion
+from training.arrays import Floats, Ints, require_simplex
+from training.permutation import permutation_key, permute
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SamplerState:
+    """All that the next batch depends on besides the weights."""
+
+    cursors: Ints
+    """Rows drawn from each domain so far, shape (D,)."""
+    carry: Floats
+    """Rows owed to each domain, shape (D,), bounded as training.apportionment says."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BatchPlan:
+    """One batch, before any token is read."""
+
+    domain_index: Ints
+    """Domain of each slot, shape (B,). The domains are spread evenly over the slots."""
+    rows: Ints
+    """Row of each slot within its domain's shards, shape (B,)."""
+    epochs: Ints
+    """Epoch of its domain that each slot belongs to, from 0, shape (B,)."""
+    requested: Floats
+    """The weights that were asked for, shape (D,)."""
+    applied: Floats
+    """The weights used: the requested ones without the domains that are used up, shape (D,)."""
+    counts: Ints
+    """Rows of each domain, shape (D,), summing to B."""
+
+
+class Sampler:
+    """Plans batches; holds only constants."""
+
+    def __init__(
+        self,
+        domains: tuple[str, ...],
+        num_rows: Ints,
+        *,
+        seed: int,
+        batch_rows: int,
+        epoch_share: float = 1.0,
+        max_epochs: float | None = None,
+        epoch_policy: Literal["error", "drop", "allow"] = "error",
+    ) -> None:
+        """Set what stays the same during a run.
+
+        Args:
+            domains: Their names.
+            num_rows: Rows of each domain's shards, shape (D,), >= 1.
+            seed: Of all orders.
+            batch_rows: B.
+            epoch_share: Share of the rows that is offered, in (0, 1].
+            max_epochs: Epochs (of what is offered) at which the policy acts; None: never.
+            epoch_policy: "error" stops. "drop" leaves out a domain whose share of the batch would
+                pass the limit and gives its weight to the others, in proportion. "allow" goes on.
+
+        Raises:
+            ValueError: A domain without rows or twice, or a number out of range.
+        """
+        if len(set(domains)) != len(domains) or num_rows.shape != (len(domains),):
+            raise ValueError(f"need one number of rows per domain, got {domains}, {num_rows}")
+        if not domains or (num_rows < 1).any():
+            empty = [name for name, rows in zip(domains, num_rows, strict=True) if rows < 1]
+            raise ValueError(f"domains without a row: {empty}; add text or leave them out")
+        if (
+            batch_rows < 1
+            or not 0 < epoch_share <= 1
+            or (max_epochs is not None and max_epochs <= 0)
+        ):
+            raise ValueError(
+                "need batch_rows >= 1, 0 < epoch_share <= 1, max_epochs > 0 or None, got "
+                f"{batch_rows}, {epoch_share}, {max_epochs}"
+            )
+        self.domains = domains
+        self.batch_rows = batch_rows
+        self.offered_rows: Ints = np.maximum(np.floor(epoch_share * num_rows), 1).astype(np.int64)
+        """Rows of each domain's epoch, shape (D,)."""
+        self._num_rows = num_rows.astype(np.int64)
+        self._seed = seed
+        self._max_epochs = max_epochs
+        self._policy = epoch_policy
+        self._subset_keys = np.array(
+            [permutation_key(seed, name, "subset") for name in domains], dtype=np.uint64
+        )
+
+    def initial(self) -> SamplerState:
+        """Return the state before the first batch."""
+        return SamplerState(
+            cursors=np.zeros(len(self.domains), dtype=np.int64), carry=np.zeros(len(self.domains))
+        )
+
+    def plan(self, state: SamplerState, weights: Floats) -> tuple[BatchPlan, SamplerState]:
+        """Plan the next batch; return it and the state after it.
+
+        Raises:
+            ValueError: The weights are no mixture over the domains, or max_epochs is reached and
+                the policy is "error", or no domain is left.
+        """
+        require_simplex(weights)
+        if weights.shape != (len(self.domains),):
+            raise ValueError(f"weights must have shape ({len(self.domains)},), got {weights.shape}")
+        applied, counts, carry = self._apportion(state, weights)
+        domain_index = _interleave(counts)
+        # The k-th slot of a domain takes the k-th row after its cursor.
+        nth = np.empty(self.batch_rows, dtype=np.int64)
+        for domain, count in enumerate(counts.tolist()):
+            nth[domain_index == domain] = np.arange(count)
+        epochs, places = np.divmod(
+            state.cursors[domain_index] + nth, self.offered_rows[domain_index]
+        )
+        plan = BatchPlan(
+            domain_index=domain_index,
+            rows=self._rows(domain_index, epochs, places),
+            epochs=epochs,
+            requested=weights,
+            applied=applied,
+            counts=counts,
+        )
+        return plan, SamplerState(cursors=state.cursors + counts, carry=carry)
+
+    def _apportion(self, state: SamplerState, weights: Floats) -> tuple[Floats, Ints, Floats]:
+        applied = weights
+        while True:
+            counts, carry = apportion(applied, self.batch_rows, state.carry)
+            over = self._past_the_limit(state.cursors + counts) & (counts > 0)
+            if not over.any():
+                return applied, counts, carry
+            names = [name for name, flag in zip(self.domains, over, strict=True) if flag]
+            if self._policy == "error":
+                raise ValueError(
+                    f"domains {names} would pass max_epochs {self._max_epochs} of "
+                    f"{self.offered_rows[over].tolist()} rows; lower their weights, raise "
+                    "max_epochs or set epoch_policy to drop or allow"
+                )
+            left = np.where(over, 0.0, applied)
+            if left.sum() == 0:
+                raise ValueError(
+                    f"no domain with a weight has rows left below max_epochs {self._max_epochs}; "
+                    "train fewer steps, raise max_epochs or set epoch_policy to allow"
+                )
+            applied = left / left.sum()
+
+    def _past_the_limit(self, cursors: Ints) -> NDArray[np.bool_]:
+        if self._max_epochs is None or self._policy == "allow":
+            return np.zeros(len(self.domains), dtype=bool)
+        return np.asarray(cursors > np.floor(self._max_epochs * self.offered_rows))
+
+    def _rows(self, domain_index: Ints, epochs: Ints, places: Ints) -> Ints:
+        named = {
+            (domain, epoch): permutation_key(self._seed, self.domains[domain], epoch)
+            for domain, epoch in set(zip(domain_index.tolist(), epochs.tolist(), strict=True))
+        }
+        pairs = zip(domain_index.tolist(), epochs.tolist(), strict=True)
+        keys = np.array([named[pair] for pair in pairs], dtype=np.uint64)
+        entries = permute(places, self.offered_rows[domain_index], keys)
+        if np.array_equal(self.offered_rows, self._num_rows):
+            return entries
+        return permute(entries, self._num_rows[domain_index], self._subset_keys[domain_index])
+
+
+def _interleave(counts: Ints) -> Ints:
+    """Spread the domains over the slots: the k-th of n rows stands at (k + 1/2) / n."""
+    domain_index = np.repeat(np.arange(len(counts)), counts)
+    nth = np.concatenate([np.arange(count) for count in counts.tolist()])
+    place = (nth + 0.5) / counts[domain_index]
+    return np.asarray(domain_index[np.lexsort((domain_index, place))], dtype=np.int64)

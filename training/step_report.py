@@ -1,0 +1,87 @@
+"""What a run tells while it runs: the value for a progress display, the line for metrics.jsonl."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from training.mixers.interface import Json, by_domain
+from training.progress import Progress
+from training.run_session import RunSession
+from training.scoring import MeanLoss
+from training.training_step import StepMeasures
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StepReport:
+    """What on_progress is told after each step."""
+
+    step: int
+    """Steps finished."""
+    steps: int
+    """Steps of the run."""
+    loss: float
+    """Training loss of the step, nats per token."""
+    weights: dict[str, float]
+    """Weights the step was asked for, by domain."""
+    heldout: dict[str, float] | None
+    """Held-out losses after the step, nats per token; None unless evaluated."""
+    tokens_per_second: float
+    """Training speed of this attempt so far."""
+
+
+ProgressCallback = Callable[[StepReport], None]
+
+
+def named_losses(domains: tuple[str, ...], heldout: list[MeanLoss]) -> dict[str, float]:
+    """Key held-out losses by domain, nats per token."""
+    return {domain: mean.loss_nats for domain, mean in zip(domains, heldout, strict=True)}
+
+
+def step_report(
+    session: RunSession,
+    progress: Progress,
+    measures: StepMeasures,
+    heldout: list[MeanLoss] | None,
+) -> StepReport:
+    """Sum up a finished step."""
+    return StepReport(
+        step=progress.step,
+        steps=session.config.schedule.steps,
+        loss=measures.loss,
+        weights=session.named(measures.plan.requested),
+        heldout=None if heldout is None else named_losses(session.inputs.domains, heldout),
+        tokens_per_second=session.watch.tokens_per_second(progress.step),
+    )
+
+
+def metrics_line(
+    session: RunSession,
+    progress: Progress,
+    measures: StepMeasures,
+    heldout: list[MeanLoss] | None,
+) -> dict[str, Json]:
+    """Return the line of a finished step. Losses are in nats per token.
+
+    train has only the domains that were in the batch; mixer is what the mixer decided after the
+    step; heldout and mixer are there only when the model was evaluated.
+    """
+    domains = session.inputs.domains
+    present = [index for index, count in enumerate(measures.plan.counts.tolist()) if count]
+    batch_rows = session.config.schedule.batch_rows
+    line: dict[str, Json] = {
+        "step": progress.step,
+        "tokens": progress.step * batch_rows * session.inputs.context_tokens,
+        "loss": measures.loss,
+        "train": {
+            domains[index]: float(measures.loss_sums[index] / measures.token_counts[index])
+            for index in present
+        },
+        "requested": by_domain(domains, measures.plan.requested),
+        "applied": by_domain(domains, measures.plan.applied),
+        "rows": dict(zip(domains, measures.plan.counts.tolist(), strict=True)),
+        "lr": measures.rate,
+        "grad_norm": measures.grad_norm,
+    }
+    if heldout is not None:
+        line["heldout"] = dict(named_losses(domains, heldout))
+        line["mixer"] = session.inputs.mixer.describe(progress.mixer)
+    return line
