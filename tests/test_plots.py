@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
-import polars as pl
 import pytest
 
 from assets import plots
@@ -58,27 +57,26 @@ DIFFERENCES = [
         method="proportional", domain="code", by_seed=(0.1,), low=None, high=None
     ),
 ]
-PREDICTED = pl.DataFrame(
-    {
-        "method": ["uniform", "uniform"],
-        "domain": ["code", "prose"],
-        "predicted": [4.0, 5.0],
-        "predicted_low": [3.9, None],
-        "predicted_high": [4.2, None],
-        "actual": [4.1, 4.9],
-        "actual_se": [0.02, None],
-    }
-)
-SCORES = pl.DataFrame(
-    {"domain": ["prose", "code"], "loss_nats": [5.0, 4.0], "loss_se": [None, 0.1]}
-)
-COSTS = pl.DataFrame(
-    {
-        "asset": ["swarm", "proxy_runs"],
-        "cpu_seconds": [0.2, 90.0],
-        "gpu_seconds": [None, 5.0],
-    }
-)
+PREDICTED = [
+    plots.PredictedLoss(
+        method="uniform",
+        domain="code",
+        predicted=4.0,
+        low=3.9,
+        high=4.2,
+        actual=4.1,
+        actual_error=0.02,
+    ),
+    plots.PredictedLoss(
+        method="uniform",
+        domain="prose",
+        predicted=5.0,
+        low=None,
+        high=None,
+        actual=4.9,
+        actual_error=None,
+    ),
+]
 
 
 @dataclass(frozen=True)
@@ -138,10 +136,13 @@ CASES = {
         lambda: plots.plot_sampling_weights([1, 2], {"code": [0.5, 0.2], "prose": [0.5, 0.8]}),
         1,
     ),
-    "evaluation": (lambda: plots.plot_evaluation(SCORES), 1),
+    "evaluation": (
+        lambda: plots.plot_evaluation({"code": 4.0, "prose": 5.0}, {"code": 0.1, "prose": None}),
+        1,
+    ),
     "methods": (lambda: plots.plot_methods(DIFFERENCES, baseline="uniform", min_seeds=3), 1),
-    "predicted": (lambda: plots.plot_predicted_vs_actual(PREDICTED), 1),
-    "costs": (lambda: plots.plot_costs(COSTS), 1),
+    "predicted": (lambda: plots.plot_predicted_against_actual(PREDICTED), 1),
+    "cost": (lambda: plots.plot_cost({"proxy_runs": 90.0, "swarm": 0.2}, {"proxy_runs": 5.0}), 1),
 }
 
 
@@ -200,7 +201,7 @@ def test_dropped_reasons_come_by_size_after_raw_and_kept(drawn):
 
 
 def test_evaluation_draws_no_bar_where_the_error_is_unknown(drawn):
-    plots.plot_evaluation(SCORES)
+    plots.plot_evaluation({"prose": 5.0, "code": 4.0}, {"prose": None, "code": 0.1})
     (bars,) = drawn[0].axes[0].containers
     code, prose = bars[2][0].get_segments()
     np.testing.assert_allclose(code, [[3.9, 0], [4.1, 0]])
@@ -208,7 +209,7 @@ def test_evaluation_draws_no_bar_where_the_error_is_unknown(drawn):
 
 
 def test_dearest_asset_is_on_top_with_its_time(drawn):
-    plots.plot_costs(COSTS)
+    plots.plot_cost({"swarm": 0.2, "proxy_runs": 90.0}, {"proxy_runs": 5.0})
     axes = drawn[0].axes[0]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["proxy runs", "swarm"]
     assert [text.get_text() for text in axes.texts] == ["1 min 35 s", "0.2 s"]
@@ -276,6 +277,7 @@ def test_markdown_holds_the_image_itself():
         (lambda: plots.plot_law_fit(DOMAINS, LOSSES, LOSSES[:2]), r"got \(3, 3\) and \(2, 3\)"),
         (lambda: plots.plot_baselines({"a": 1}, {"b": 1}, emphasised="a"), "predictors differ"),
         (lambda: plots.plot_plan({"a": 1}, [], {"a": 1}), "domains differ"),
+        (lambda: plots.plot_evaluation({"a": 1}, {}), "domains differ"),
     ],
 )
 def test_plot_rejects(call, message):

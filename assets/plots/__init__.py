@@ -9,10 +9,11 @@ from assets.plots.corpus_plots import (
 )
 from assets.plots.evaluation_plots import (
     MethodDifference,
-    plot_costs,
+    PredictedLoss,
+    plot_cost,
     plot_evaluation,
     plot_methods,
-    plot_predicted_vs_actual,
+    plot_predicted_against_actual,
 )
 from assets.plots.mixture_plots import (
     Estimate,
@@ -28,12 +29,13 @@ from assets.plots.training_plots import plot_sampling_weights, plot_training_los
 __all__ = [
     "Estimate",
     "MethodDifference",
+    "PredictedLoss",
     "as_data_uri",
     "as_markdown",
     "plot_baselines",
     "plot_cleaning",
     "plot_corpus_profile",
-    "plot_costs",
+    "plot_cost",
     "plot_dropped",
     "plot_estimates",
     "plot_evaluation",
@@ -41,7 +43,7 @@ __all__ = [
     "plot_law_fit",
     "plot_methods",
     "plot_plan",
-    "plot_predicted_vs_actual",
+    "plot_predicted_against_actual",
     "plot_sampling_weights",
     "plot_swarm",
     "plot_tokens",

@@ -1,17 +1,12 @@
 """Plots of finished runs: losses, methods against each other, predictions, cost."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
-import polars as pl
 
 from assets.plots import plot_style as style
 from assets.plots.mixture_plots import whiskers
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,26 +25,54 @@ class MethodDifference:
     """Upper end of the interval of the mean."""
 
 
-def plot_evaluation(scores: pl.DataFrame) -> bytes:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PredictedLoss:
+    """One prediction and what came."""
+
+    method: str
+    """Label of the method."""
+    domain: str
+    """Evaluation domain."""
+    predicted: float
+    """Nats per token."""
+    low: float | None
+    """Lower end of the predicted interval; None: unknown."""
+    high: float | None
+    """Upper end of the predicted interval; None: unknown."""
+    actual: float
+    """Nats per token."""
+    actual_error: float | None
+    """Standard error of the actual loss; None: unknown."""
+
+
+def plot_evaluation(losses: Mapping[str, float], errors: Mapping[str, float | None]) -> bytes:
     """Held-out loss of each domain with bars of one standard error, as PNG.
 
     Args:
-        scores: One row per domain: domain, loss_nats, loss_se (null: unknown, no bar is drawn).
+        losses: Domain -> loss, nats per token.
+        errors: Domain -> standard error; None: unknown, no bar is drawn.
+
+    Raises:
+        ValueError: The two name different domains.
     """
-    ordered = scores.sort("domain")
-    errors = ordered["loss_se"].cast(pl.Float64).fill_null(np.nan)
-    with style.sheet(8.2, 1.2 + 0.32 * ordered.height) as (figure, (axes,)):
+    if losses.keys() != errors.keys():
+        raise ValueError(f"domains differ: {sorted(losses)} and {sorted(errors)}")
+    names = sorted(losses)
+    values = [losses[name] for name in names]
+    bars = [np.nan if (error := errors[name]) is None else error for name in names]
+    with style.sheet(8.2, 1.2 + 0.32 * len(names)) as (figure, (axes,)):
+        rows = range(len(names))
         axes.errorbar(
-            ordered["loss_nats"].to_list(),
-            range(ordered.height),
-            xerr=errors.to_list(),
+            values,
+            rows,
+            xerr=bars,
             fmt="o",
             color=style.ACCENT,
             markersize=6,
             elinewidth=1.2,
             capsize=3,
         )
-        style.name_rows(axes, ordered["domain"].to_list())
+        style.name_rows(axes, names)
         axes.set(title="Held-out loss", xlabel="loss (nats per token), bars: 1 standard error")
         return style.as_png(figure)
 
@@ -104,81 +127,71 @@ def plot_methods(
         return style.as_png(figure)
 
 
-def plot_predicted_vs_actual(comparison: pl.DataFrame) -> bytes:
+def plot_predicted_against_actual(losses: Sequence[PredictedLoss]) -> bytes:
     """Actual against predicted loss, domains by colour and methods by marker, as PNG.
 
     Bars: predicted interval (across) and one standard error of the measurement (up and down).
-
-    Args:
-        comparison: One row per run and domain: method, domain, predicted, predicted_low,
-            predicted_high, actual, actual_se; nats per token. A null bound draws no bar.
     """
-    methods = comparison["method"].unique(maintain_order=True).to_list()
-    domains = comparison["domain"].unique().sort().to_list()
-    bars = comparison.with_columns(
-        pl.col("predicted_low", "predicted_high", "actual_se").cast(pl.Float64).fill_null(np.nan)
-    )
-    with style.sheet(8.0, 5.2) as (figure, (axes,)):
-        for (method, domain), rows in bars.group_by(["method", "domain"], maintain_order=True):
-            predicted = rows["predicted"].to_list()
+    methods = list(dict.fromkeys(one.method for one in losses))
+    domains = list(dict.fromkeys(one.domain for one in losses))
+    with style.sheet(7.6, 5.2) as (figure, (axes,)):
+        for one in losses:
             axes.errorbar(
-                predicted,
-                rows["actual"].to_list(),
+                one.predicted,
+                one.actual,
                 xerr=whiskers(
-                    predicted, rows["predicted_low"].to_list(), rows["predicted_high"].to_list()
+                    [one.predicted],
+                    [np.nan if one.low is None else one.low],
+                    [np.nan if one.high is None else one.high],
                 ),
-                yerr=rows["actual_se"].to_list(),
-                fmt=_marker(methods.index(method)),
-                color=style.series_look(domains.index(domain)).colour,
+                yerr=np.nan if one.actual_error is None else one.actual_error,
+                fmt=style.MARKERS[methods.index(one.method) % len(style.MARKERS)],
+                color=style.series_look(domains.index(one.domain)).colour,
                 markersize=5.5,
                 elinewidth=0.8,
             )
-        _draw_identity(axes, comparison)
-        for index, name in enumerate(domains):
-            colour = style.series_look(index).colour
-            axes.scatter([], [], marker="s", color=colour, label=style.plain_name(name))
-        for index, name in enumerate(methods):
-            axes.scatter([], [], marker=_marker(index), color=style.INK, label=name)
+        low = min(min(one.predicted, one.actual) for one in losses)
+        high = max(max(one.predicted, one.actual) for one in losses)
+        margin = 0.06 * (high - low) or 0.01
+        limits = (low - margin, high + margin)
+        axes.plot(limits, limits, color=style.QUIET, linewidth=0.8, zorder=1)
         axes.set(
+            xlim=limits,
+            ylim=limits,
+            aspect="equal",
             title="Predicted and actual loss",
             xlabel="predicted loss (nats per token)",
             ylabel="actual loss (nats per token)",
         )
         axes.grid(axis="both")
+        for name in domains:
+            colour = style.series_look(domains.index(name)).colour
+            axes.scatter([], [], marker="s", color=colour, label=style.plain_name(name))
+        for index, name in enumerate(methods):
+            marker = style.MARKERS[index % len(style.MARKERS)]
+            axes.scatter([], [], marker=marker, color=style.INK, label=name)
         axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0)
         return style.as_png(figure)
 
 
-def _marker(index: int) -> str:
-    return style.MARKERS[index % len(style.MARKERS)]
-
-
-def _draw_identity(axes: "Axes", comparison: pl.DataFrame) -> None:
-    """Line of perfect predictions, and limits that hold every point, equal on both axes."""
-    both = [*comparison["predicted"], *comparison["actual"]]
-    margin = 0.06 * (max(both) - min(both)) or 0.01
-    limits = (min(both) - margin, max(both) + margin)
-    axes.plot(limits, limits, color=style.QUIET, linewidth=0.8, zorder=1)
-    axes.set(xlim=limits, ylim=limits, aspect="equal")
-
-
-def plot_costs(costs: pl.DataFrame) -> bytes:
+def plot_cost(cpu_seconds: Mapping[str, float], gpu_seconds: Mapping[str, float]) -> bytes:
     """Processor and GPU time of each asset, the dearest on top, as PNG.
 
     Args:
-        costs: One row per asset: asset, cpu_seconds, gpu_seconds (null: none was used).
+        cpu_seconds: Asset -> processor time.
+        gpu_seconds: Asset -> GPU time; an asset that is not named used none.
     """
-    ordered = costs.with_columns(pl.col("gpu_seconds").cast(pl.Float64).fill_null(0.0)).sort(
-        pl.col("cpu_seconds") + pl.col("gpu_seconds"), pl.col("asset"), descending=[True, False]
-    )
-    cpu, gpu = ordered["cpu_seconds"].to_numpy(), ordered["gpu_seconds"].to_numpy()
-    with style.sheet(8.6, 1.2 + 0.28 * ordered.height) as (figure, (axes,)):
-        rows = np.arange(ordered.height)
+    total = {name: value + gpu_seconds.get(name, 0.0) for name, value in cpu_seconds.items()}
+    names = sorted(total, key=lambda name: (-total[name], name))
+    cpu = np.array([cpu_seconds[name] for name in names])
+    gpu = np.array([gpu_seconds.get(name, 0.0) for name in names])
+    with style.sheet(8.6, 1.2 + 0.28 * len(names)) as (figure, (axes,)):
+        rows = np.arange(len(names))
         axes.barh(rows, cpu, color=style.ACCENT, height=0.65, label="CPU")
         if gpu.any():
             axes.barh(rows, gpu, left=cpu, color=style.WARNING, height=0.65, label="GPU")
             axes.legend(loc="lower right")
-        style.name_rows(axes, ordered["asset"].to_list())
+        style.name_rows(axes, names)
         style.label_bars(axes, list(cpu + gpu), [duration(value) for value in cpu + gpu])
         axes.set(title="Cost by asset", xlabel="processor time (seconds)")
         return style.as_png(figure)
