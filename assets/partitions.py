@@ -1,4 +1,4 @@
-"""Partitions: a corpus, a domain, a run; and what each asset's content depends on beside its inputs.
+"""Partitions: a corpus, a domain, a run; and the settings that each partition depends on.
 
 The catalogue and the preset decide which partitions exist, so they are read when the code location
 loads: `MIXWRIGHT_PRESET` names the preset (default: demo).
@@ -90,7 +90,5 @@ def _source_stamp(corpus: Corpus) -> list[tuple[str, int, int]]:
     root = Path(str(path))
     files = sorted(file for file in root.rglob("*") if file.is_file()) if root.is_dir() else [root]
     return [
-        (str(file), file.stat().st_size, file.stat().st_mtime_ns)
-        for file in files
-        if file.exists()
+        (str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files if file.exists()
     ]

@@ -9,6 +9,7 @@ from typing import Annotated
 import yaml
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
+from training.proposer import ProposalConfig
 
 from quality.heldout import HeldoutConfig
 from training.config import (
@@ -22,7 +23,6 @@ from training.config import (
 from training.law_evidence import EvidenceConfig
 from training.law_gate import LawGateConfig
 from training.mixers import MIXERS
-from training.proposer import ProposalConfig
 from training.swarm import SwarmConfig
 
 STRICT = ConfigDict(extra="forbid")
@@ -140,7 +140,7 @@ def load_preset(name: str) -> Preset:
     if "catalogue" in content:
         content["catalogue"] = path.parent / str(content["catalogue"])
     try:
-        return TypeAdapter(Preset).validate_python(content)
+        return TypeAdapter(Preset).validate_json(json.dumps(content, default=str))
     except ValidationError as error:
         raise PresetError(validation_message(str(path), error)) from error
 

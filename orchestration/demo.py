@@ -75,6 +75,7 @@ STAGES = (
     Stage(title="held-out sets", assets=("heldout_sets",), partitions=lambda _: list(DOMAINS)),
     Stage(title="tokenizer", assets=("tokenizer",), partitions=_whole),
     Stage(title="token shards", assets=("token_shards",), partitions=lambda _: list(DOMAINS)),
+    Stage(title="profile of all shards", assets=("shard_profile",), partitions=_whole),
     Stage(title="swarm of mixtures", assets=("swarm",), partitions=_whole),
     Stage(
         title="proxy runs",

@@ -34,3 +34,13 @@ def iterate_training_documents(
             for document_id, text, digest in batch.iter_rows():
                 if (corpus, document_id) not in names and digest not in hashes:
                     yield document_id, text
+
+
+def heldout_documents(heldout: Path) -> Iterator[tuple[str, str]]:
+    """Yield id and text of each document of a held-out set, in stored order.
+
+    Raises:
+        BadDocuments: The folder has no readable `documents.parquet` with these columns.
+    """
+    for batch in read_batches(heldout, ("id", "text")):
+        yield from batch.select("id", "text").iter_rows()
