@@ -114,19 +114,13 @@ def test_a_sound_raw_corpus_passes(raw):
     ("damage", "failed"),
     [
         (documents(first("id", "c/1")), "expect_column_values_to_be_unique id"),
-        (documents(first("id", None)), "expect_column_values_to_not_be_null id"),
         (documents(first("id", "")), "expect_column_value_lengths_to_be_between id"),
         (documents(first("text", "")), "expect_column_values_to_be_between text_chars"),
-        (documents(first("text", None)), "expect_column_values_to_not_be_null text_chars"),
-        (documents(first("source", None)), "expect_column_values_to_not_be_null source"),
-        (documents(first("licence", None)), "expect_column_values_to_not_be_null licence"),
         (documents(licence=pl.lit("unknown")), "expect_column_values_to_not_be_in_set licence"),
         (
             documents(first("licence", "BSD")),
             "expect_column_unique_value_count_to_be_between licence",
         ),
-        (documents(first("language", None)), "expect_column_values_to_not_be_null language"),
-        (documents(first("domain", None)), "expect_column_values_to_not_be_null domain"),
         (
             documents(first("domain", "code")),
             "expect_column_unique_value_count_to_be_between domain",
@@ -144,6 +138,15 @@ def test_a_sound_raw_corpus_passes(raw):
 def test_each_defect_of_a_raw_corpus_fails_its_criterion(raw, damage, failed):
     damage(raw)
     assert failures(raw_corpora.judge(raw)) == {failed}
+
+
+def test_nulls_in_a_raw_corpus_fail_column_by_column(raw):
+    columns = ("id", "text", "source", "licence", "language", "domain")
+    edit(raw / "documents.parquet", *(first(column, None) for column in columns))
+    assert failures(raw_corpora.judge(raw)) == {
+        f"expect_column_values_to_not_be_null {column}"
+        for column in ("id", "text_chars", "source", "licence", "language", "domain")
+    }
 
 
 @pytest.fixture
@@ -197,14 +200,12 @@ def test_lengths_are_judged_by_quantiles(cleaned):
 @pytest.mark.parametrize(
     ("damage", "failed"),
     [
-        (documents(first("text_hash", None)), "expect_column_values_to_not_be_null text_hash"),
         (
             documents(first("text_hash", text_hash(TEXTS[1]))),
             "expect_column_values_to_be_unique text_hash",
         ),
         (documents(first("text_hash", "xyz")), "expect_column_values_to_match_regex text_hash"),
         (documents(first("text", "")), "expect_column_values_to_be_between text_chars"),
-        (documents(first("text", None)), "expect_column_values_to_not_be_null text_chars"),
         (
             documents(detected_language=pl.lit("de")),
             "expect_column_values_to_be_in_set detected_language",
@@ -224,6 +225,15 @@ def test_lengths_are_judged_by_quantiles(cleaned):
 def test_each_defect_of_cleaned_shards_fails_its_criterion(cleaned, damage, failed):
     damage(cleaned)
     assert failures(cleaned_shards.judge(cleaned)) == {failed}
+
+
+def test_nulls_in_cleaned_shards_fail_column_by_column(cleaned):
+    columns = ("text", "text_hash", "detected_language")
+    edit(cleaned / "documents.parquet", *(first(column, None) for column in columns))
+    assert failures(cleaned_shards.judge(cleaned)) == {
+        f"expect_column_values_to_not_be_null {column}"
+        for column in ("text_chars", "text_hash", "detected_language")
+    }
 
 
 def test_two_declared_languages_fail(cleaned):
