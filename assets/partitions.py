@@ -72,7 +72,8 @@ def settings_of(asset: str, partition: str | None) -> str:
     if asset == "raw_corpora":
         assert partition is not None
         corpus = CATALOGUE[partition]
-        return config_digest(corpus, _source_stamp(corpus))
+        entry = {key: value for key, value in asdict(corpus).items() if key != "folder"}
+        return config_digest(entry, _source_stamp(corpus))
     if asset == "cleaned_shards":
         assert partition is not None
         return config_digest(CATALOGUE[partition].cleaning)

@@ -72,7 +72,7 @@ def _validate(
     suite = gx.ExpectationSuite(name)
     for position, expectation in enumerate(expectations):
         suite.add_expectation(
-            expectation.model_copy(update={"id": None, "meta": {"position": position}})
+            expectation.copy(update={"id": None, "meta": {"position": position}})
         )
     result = batch.validate(
         suite, result_format={"result_format": "BASIC", "partial_unexpected_count": MAX_EXAMPLES}

@@ -28,8 +28,9 @@ class RawLimits:
 
     min_documents: Annotated[int, Field(ge=1)] = 1
     """Fewest documents."""
-    max_unreadable_share: Annotated[float, Field(ge=0, le=1)] = 0.05
-    """Largest share of unreadable among all source documents, 0 to 1."""
+    max_damaged_share: Annotated[float, Field(ge=0, le=1)] = 0.05
+    """Largest share of damaged texts among all texts, 0 to 1. A text that is merely empty was put
+    aside too, but is no damage."""
 
 
 def expectations(limits: RawLimits) -> list["Expectation"]:
@@ -79,17 +80,21 @@ def _criteria(folder: Path, limits: RawLimits) -> tuple[Criterion, ...]:
         columns=dict.fromkeys(("source", "reason", "detail"), pl.String),
     )
     summary = read_object(folder / "summary.json")
-    counted, counted_unreadable = read_counts(
-        summary, "num_documents", "num_unreadable", file="summary.json"
+    counted, counted_unreadable, num_texts, num_damaged = read_counts(
+        summary,
+        "num_documents",
+        "num_unreadable",
+        "num_texts",
+        "num_damaged",
+        file="summary.json",
     )
-    total = documents.height + unreadable.height
     frame = documents.to_pandas(use_pyarrow_extension_array=True)
     return (
         *run_suite(frame, expectations(limits), name="raw_documents"),
         limit_check(
-            "unreadable_share",
-            unreadable.height / max(total, 1),
-            at_most=limits.max_unreadable_share,
+            "damaged_share",
+            num_damaged / max(num_texts + num_damaged, 1),
+            at_most=limits.max_damaged_share,
             examples=unreadable["case"].head(5).drop_nulls(),
         ),
         equality_check("summary_counts_documents", counted, documents.height),
