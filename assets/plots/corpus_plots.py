@@ -186,5 +186,5 @@ def plot_tokens(train: Mapping[str, int], heldout: Mapping[str, int]) -> bytes:
         style.label_bars(axes, list(learned + kept_back), texts)
         style.thousands(axes)
         axes.set(title="Tokens of the domains", xlabel="tokens")
-        axes.legend(loc="lower right")
+        style.legend_above(axes)
         return style.as_png(figure)

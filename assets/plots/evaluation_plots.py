@@ -190,7 +190,7 @@ def plot_cost(cpu_seconds: Mapping[str, float], gpu_seconds: Mapping[str, float]
         axes.barh(rows, cpu, color=style.ACCENT, height=0.65, label="CPU")
         if gpu.any():
             axes.barh(rows, gpu, left=cpu, color=style.WARNING, height=0.65, label="GPU")
-            axes.legend(loc="lower right")
+            style.legend_above(axes)
         style.name_rows(axes, names)
         style.label_bars(axes, list(cpu + gpu), [duration(value) for value in cpu + gpu])
         axes.set(title="Cost by asset", xlabel="processor time (seconds)")

@@ -208,7 +208,7 @@ def plot_plan(
         axes.xaxis.set_major_formatter("{x:.0%}")
         axes.set_xlim(left=0)
         axes.set(xlabel="weight", title="Natural and proposed weights")
-        axes.legend(loc="lower right", ncols=2, bbox_to_anchor=(1, 1), borderaxespad=0)
+        style.legend_above(axes)
         return style.as_png(figure)
 
 

@@ -171,6 +171,11 @@ def note_bar(axes: "Axes", end: float, position: float, text: str) -> None:
     )
 
 
+def legend_above(axes: "Axes") -> None:
+    """Put the legend into the line of the title, on its right, where it covers no data."""
+    axes.legend(loc="lower right", ncols=4, bbox_to_anchor=(1, 1), borderaxespad=0)
+
+
 def name_rows(axes: "Axes", names: Sequence[str]) -> None:
     """Put names, written horizontally, at 0, 1, 2 ... of the y axis, the first one on top."""
     axes.set_yticks(range(len(names)), [plain_name(name) for name in names])

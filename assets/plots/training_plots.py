@@ -109,6 +109,7 @@ def plot_sampling_weights(
         axes.set(title=title or "Sampling weights", xlabel="step", ylabel="weight", ylim=(0, 1))
         if len(steps) > 1:
             axes.set_xlim(steps[0], steps[-1])
+        axes.locator_params(axis="x", integer=True)
         axes.yaxis.set_major_formatter("{x:.0%}")
         _legend_beside(axes, reverse=True)
         return style.as_png(figure)
