@@ -140,11 +140,10 @@ def _run_result(run_id, shares):
 
 def _publish_mixture(lake, *, noise=0.001):
     """Swarm, proxies, law and plan; with much noise the law cannot pass its gate."""
-    from training.proposer import propose
-
     from training.fitted_laws import bootstrap_laws, fit_laws
     from training.law_evidence import EvidenceConfig, gather_evidence
     from training.law_gate import judge_law
+    from training.proposer import propose
     from training.run_table import RunTable
 
     rng = np.random.default_rng(5)
