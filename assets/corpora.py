@@ -1,11 +1,14 @@
 """Group corpora: documents as they came, and what they look like."""
 
 import dagster as dg
+import polars as pl
 
 from assets.automation import refresh_on_change
 from assets.lake import Lake, publishing
 from assets.partitions import CATALOGUE, OWNERS, corpus_partitions, settings_of
-from assets.plots import as_markdown, plot_corpus_profile
+from assets.pictures import picture
+from assets.plots import plot_histograms
+from assets.tables import table_metadata
 from quality.corpus_profile import profile_corpus, write_profile
 from quality.raw_corpus import write_raw_corpus
 
@@ -51,4 +54,28 @@ def corpus_profiles(context: dg.AssetExecutionContext, lake: Lake) -> dg.Materia
     with publishing(context, lake, inputs=[raw]) as draft:
         profile = profile_corpus(raw.folder)
         write_profile(profile, draft.folder)
-    return draft.result({"profile": as_markdown(plot_corpus_profile(profile))})
+
+    languages = pl.DataFrame(
+        [
+            {"language": name, "documents": share.num_documents, "characters": share.num_chars}
+            for name, share in profile.languages.items()
+        ]
+    )
+    return draft.result(
+        {
+            "dagster/row_count": profile.num_documents,
+            "megabytes": round(profile.num_bytes / 1e6, 3),
+            "estimated_tokens": profile.estimated_tokens,
+            "exact_copies": profile.num_exact_copies,
+            "unreadable": sum(profile.unreadable.values()),
+            "length_quantiles_chars": dg.MetadataValue.json(profile.length_quantiles_chars),
+            "languages": table_metadata(languages.head(20)),
+            "picture": picture(
+                plot_histograms(
+                    profile.length_histogram_edges_chars,
+                    profile.length_histogram_documents,
+                    {name: share.num_documents for name, share in profile.languages.items()},
+                )
+            ),
+        }
+    )

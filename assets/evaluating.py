@@ -1,23 +1,52 @@
 """Group evaluation: what the trained models do, what the law had said, and what it all cost."""
 
-import json
+from typing import TYPE_CHECKING
 
 import dagster as dg
+import numpy as np
 import polars as pl
 
 from assets.automation import refresh_on_change
 from assets.gates import GateOverride, require_gates
-from assets.lake import Artifact, Lake, publishing, write_json
-from assets.mixing import mixing_law
-from assets.partitions import DOMAINS, OWNERS, TRAINING_RUNS, training_run_partitions
-from assets.plots import as_markdown, plot_costs, plot_evaluation, plot_predicted_vs_actual
+from assets.lake import WHOLE, Artifact, Lake, publishing, write_json
+from assets.mixing import admitted_runs, finished_proxies, mixing_law
+from assets.partitions import OWNERS, PRESET, TRAINING_RUNS, training_run_partitions
+from assets.pictures import picture
+from assets.plots import (
+    PredictedLoss,
+    plot_cost,
+    plot_evaluation,
+    plot_predicted_against_actual,
+)
 from assets.run_configs import token_artifacts
 from assets.tables import table_metadata
 from assets.training_runs import training_runs
-from training.fitted_laws import FittedLaws
-from training.predictions import compare_predictions
+from training.fitted_laws import FittedLaws, bootstrap_laws, prediction_intervals
+from training.predictions import PredictionReport, compare_predictions
+from training.run_result import read_result
+from training.run_table import RunTable
+
+if TYPE_CHECKING:
+    from training.scoring import DomainScore
 
 GROUP = "evaluation"
+COSTED = (
+    "raw_corpora",
+    "corpus_profiles",
+    "cleaned_shards",
+    "heldout_sets",
+    "tokenizer",
+    "token_shards",
+    "shard_profile",
+    "swarm",
+    "proxy_runs",
+    "mixing_law",
+    "training_plan",
+    "training_runs",
+    "evaluations",
+    "predicted_vs_actual",
+)
+"""Assets in the order of the graph; the report of costs does not cost itself."""
 
 
 @dg.asset(
@@ -33,34 +62,53 @@ def evaluations(
     context: dg.AssetExecutionContext, config: GateOverride, lake: Lake
 ) -> dg.MaterializeResult[None]:
     """Loss, perplexity and bits per byte of one trained model on all held-out text, by domain."""
-    from training.scoring import score_domains
     from training.model import load_model
+    from training.scoring import score_domains
 
     run = TRAINING_RUNS[context.partition_key]
     trained = lake.artifact("training_runs", run.key)
     shards = token_artifacts(lake)
-    clearance = require_gates(context, lake, trained, *shards.values(), override=config)
+    clearance = require_gates(context, lake, trained, *shards.values(), overrides=config)
     with publishing(context, lake, inputs=[trained, *shards.values()]) as draft:
-        folders = {domain: artifact.folder for domain, artifact in shards.items()}
-        scores = score_domains(load_model(trained.folder / "final"), folders)
+        scores = score_domains(
+            load_model(trained.folder / "final"),
+            {domain: artifact.folder / "heldout" for domain, artifact in shards.items()},
+            context_tokens=PRESET.target.model.context_tokens,
+        )
         table = pl.DataFrame(
             [
                 {"run_id": run.key, "method": run.label, "seed": run.seed, "domain": domain}
-                | score.row()
+                | _scores_row(score)
                 for domain, score in scores.items()
             ]
         )
         table.write_parquet(draft.folder / "scores.parquet", compression="zstd")
+    losses = dict(table.select("domain", "loss_nats").iter_rows())
     return draft.result(
         {
-            **clearance,
+            **clearance.metadata(),
             "method": run.label,
-            "mean_loss_nats": float(table["loss_nats"].mean()),  # type: ignore[arg-type]
-            "mean_bits_per_byte": float(table["bits_per_byte"].mean()),  # type: ignore[arg-type]
-            "scores": table_metadata(table),
-            "picture": as_markdown(plot_evaluation(table)),
+            "seed": run.seed,
+            "mean_loss_nats": sum(losses.values()) / len(losses),
+            "mean_bits_per_byte": float(table["bits_per_byte"].to_numpy().mean()),
+            "scores": table_metadata(table.drop("run_id", "method", "seed")),
+            "picture": picture(
+                plot_evaluation(losses, dict(table.select("domain", "loss_se").iter_rows()))
+            ),
         }
     )
+
+
+def _scores_row(score: "DomainScore") -> dict[str, float | int | None]:
+    return {
+        "loss_nats": score.loss_nats,
+        "loss_se": score.loss_standard_error,
+        "perplexity": score.perplexity,
+        "bits_per_byte": score.bits_per_byte,
+        "bits_per_byte_se": score.bits_per_byte_standard_error,
+        "num_tokens": score.num_tokens,
+        "num_rows": score.num_rows,
+    }
 
 
 @dg.asset(
@@ -79,25 +127,86 @@ def predicted_vs_actual(
     evaluated = _evaluated(lake)
     trained = [lake.artifact("training_runs", str(artifact.partition)) for artifact in evaluated]
     with publishing(context, lake, inputs=[law, *trained, *evaluated]) as draft:
-        comparison = compare_predictions(
-            FittedLaws.from_json(law.json("law.json")),
-            shares={
-                str(artifact.partition): artifact.json("result.json")["realised_shares"]
-                for artifact in trained
-            },
-            scores=pl.concat(
-                pl.read_parquet(artifact.folder / "scores.parquet") for artifact in evaluated
-            ),
-        )
-        comparison.table.write_parquet(draft.folder / "comparison.parquet", compression="zstd")
-        write_json(draft.folder / "scores.json", comparison.scores())
+        laws = FittedLaws.from_json(law.json("law.json"))
+        runs, scores = _run_table(laws, trained, evaluated)
+        report = compare_predictions(laws, runs)
+        comparison = _with_intervals(lake, laws, runs, report, scores)
+        comparison.write_parquet(draft.folder / "comparison.parquet", compression="zstd")
+        write_json(draft.folder / "scores.json", report.to_json())
+    average = report.average
     return draft.result(
         {
-            **comparison.scores(),
-            "comparison": table_metadata(comparison.table),
-            "picture": as_markdown(plot_predicted_vs_actual(comparison.table)),
+            "runs": len(evaluated),
+            "spearman": "too few runs" if average.spearman is None else average.spearman,
+            "level_error_nats": average.level_error_nats,
+            "offset_nats": average.offset_nats,
+            "comparison": table_metadata(comparison),
+            "picture": picture(plot_predicted_against_actual(_plotted(comparison))),
         }
     )
+
+
+def _run_table(
+    laws: FittedLaws, trained: list[Artifact], evaluated: list[Artifact]
+) -> tuple[RunTable, pl.DataFrame]:
+    """Realised shares and evaluated losses of each training run; and the scores as a table."""
+    scores = pl.concat(
+        pl.read_parquet(artifact.folder / "scores.parquet") for artifact in evaluated
+    )
+    results = [read_result(artifact.folder / "result.json") for artifact in trained]
+    losses = {
+        (run_id, domain): loss
+        for run_id, domain, loss in scores.select("run_id", "domain", "loss_nats").iter_rows()
+    }
+    table = RunTable(
+        run_ids=tuple(result.run_id for result in results),
+        domains=laws.domains,
+        eval_domains=laws.eval_domains,
+        weights=np.array(
+            [[result.realised_shares[name] for name in laws.domains] for result in results]
+        ),
+        losses=np.array(
+            [[losses[result.run_id, name] for name in laws.eval_domains] for result in results]
+        ),
+    )
+    return table, scores
+
+
+def _with_intervals(
+    lake: Lake, laws: FittedLaws, runs: RunTable, report: PredictionReport, scores: pl.DataFrame
+) -> pl.DataFrame:
+    """One row per run and domain: prediction with its interval, and what was measured."""
+    design = lake.artifact("swarm")
+    admitted, _ = admitted_runs(lake, design, token_artifacts(lake), finished_proxies(lake, design))
+    low, high = prediction_intervals(bootstrap_laws(admitted, method=laws.method), runs.weights)
+    predicted = pl.DataFrame(
+        {
+            "run_id": [row.run_id for row in report.rows],
+            "domain": [row.eval_domain for row in report.rows],
+            "predicted": [row.predicted_nats for row in report.rows],
+            "predicted_low": low.ravel(),
+            "predicted_high": high.ravel(),
+        }
+    )
+    measured = scores.select(
+        "run_id", "method", "seed", "domain", actual="loss_nats", actual_se="loss_se"
+    )
+    return measured.join(predicted, on=["run_id", "domain"], how="inner", validate="1:1")
+
+
+def _plotted(comparison: pl.DataFrame) -> list[PredictedLoss]:
+    return [
+        PredictedLoss(
+            method=row["method"],
+            domain=row["domain"],
+            predicted=row["predicted"],
+            low=row["predicted_low"],
+            high=row["predicted_high"],
+            actual=row["actual"],
+            actual_error=row["actual_se"],
+        )
+        for row in comparison.to_dicts()
+    ]
 
 
 def _evaluated(lake: Lake) -> list[Artifact]:
@@ -107,3 +216,46 @@ def _evaluated(lake: Lake) -> list[Artifact]:
     if not present:
         raise dg.Failure("no training run was evaluated: materialise evaluations first")
     return present
+
+
+@dg.asset(
+    group_name=GROUP,
+    deps=[dg.AssetDep(evaluations, partition_mapping=dg.AllPartitionMapping())],
+    kinds={"polars"},
+    owners=OWNERS,
+    code_version="1",
+    automation_condition=refresh_on_change(),
+)
+def cost_report(context: dg.AssetExecutionContext, lake: Lake) -> dg.MaterializeResult[None]:
+    """Processor and GPU seconds that went into what is current, by asset."""
+    artifacts = [
+        artifact
+        for asset in COSTED
+        for key in (lake.partitions(asset))
+        if (artifact := lake.find(asset, None if key == WHOLE else key)) is not None
+    ]
+    rows = [{"asset": artifact.asset, **_cost(artifact)} for artifact in artifacts]
+    with publishing(context, lake, inputs=artifacts) as draft:
+        costs = (
+            pl.DataFrame(rows)
+            .group_by("asset", maintain_order=True)
+            .agg(pl.len().alias("partitions"), pl.col("^.*_seconds$").sum())
+        )
+        costs.write_parquet(draft.folder / "costs.parquet", compression="zstd")
+    cpu = dict(costs.select("asset", "cpu_seconds").iter_rows())
+    gpu = dict(costs.select("asset", "gpu_seconds").iter_rows())
+    return draft.result(
+        {
+            "total_cpu_seconds": sum(cpu.values()),
+            "total_gpu_seconds": sum(gpu.values()),
+            "costs": table_metadata(costs),
+            "picture": picture(plot_cost(cpu, gpu)),
+        }
+    )
+
+
+def _cost(artifact: Artifact) -> dict[str, float]:
+    cost = artifact.manifest["cost"]
+    assert isinstance(cost, dict)
+    names = ("wall_seconds", "cpu_seconds", "gpu_seconds")
+    return {name: float(cost.get(name, 0.0)) for name in names}

@@ -25,6 +25,8 @@ GATES: dict[str, tuple[str, ...]] = {
     "cleaned_shards": ("cleaned_documents",),
     "token_shards": ("token_tables",),
     "shard_profile": ("whole_corpus",),
+    "mixing_law": ("law_evidence",),
+    "training_plan": ("plan_within_evidence",),
 }
 """Gates that a version of an asset must have passed before anything consumes it."""
 
@@ -136,6 +138,14 @@ def require_gates(
     return GateClearance(
         reports=tuple(reports), overridden=tuple(refusals), reason=reason if refusals else ""
     )
+
+
+def missing_verdicts(lake: Lake, artifact: Artifact | None) -> tuple[str, ...]:
+    """Gates that were never run on a version, or crashed on it; none for a version that is None."""
+    if artifact is None:
+        return ()
+    gates = GATES.get(artifact.asset, ())
+    return tuple(gate for gate in gates if not report_path(lake, artifact, gate).exists())
 
 
 def report_path(lake: Lake, artifact: Artifact, gate: str) -> Path:

@@ -1,21 +1,24 @@
 """Group mixture, second half: the law that the proxies support, and the plan it justifies."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+
 import dagster as dg
-import numpy as np
+import polars as pl
 
 from assets.gates import GateOverride, require_gates
 from assets.lake import Artifact, Lake, publishing, write_json
 from assets.partitions import DOMAINS, OWNERS, PRESET
-from assets.plots import as_markdown
+from assets.pictures import picture
+from assets.plots import Estimate, plot_law_fit, plot_plan
 from assets.presets import config_digest
 from assets.proxies import proxy_runs, swarm
 from assets.run_configs import shard_digests, token_artifacts, train_tokens
 from assets.tables import table_metadata
-from training.epoching import availability_caps
 from training.fitted_laws import FittedLaws, bootstrap_laws, fit_laws
 from training.law_evidence import gather_evidence
 from training.law_gate import judge_law
-from training.proposer import propose
+from training.proposer import Proposal, propose
 from training.run_table import Exclusion, ExpectedRuns, RunTable, admit_runs
 from training.swarm import read_swarm
 from training.tokenizer import tokenizer_digest
@@ -34,9 +37,9 @@ def mixing_law(context: dg.AssetExecutionContext, lake: Lake) -> dg.MaterializeR
     """Loss of each domain as a function of the mixture, with held-out scores and its verdict."""
     design = lake.artifact("swarm")
     shards = token_artifacts(lake)
-    finished = _finished_proxies(lake, design)
+    finished = finished_proxies(lake, design)
     with publishing(context, lake, inputs=[design, *finished]) as draft:
-        table, excluded = _admitted(lake, design, shards, finished)
+        table, excluded = admitted_runs(lake, design, shards, finished)
         laws = fit_laws(table, method=PRESET.law)
         evidence = gather_evidence(table, method=PRESET.law, config=PRESET.evidence)
         verdict = judge_law(evidence, PRESET.law_gate)
@@ -53,17 +56,34 @@ def mixing_law(context: dg.AssetExecutionContext, lake: Lake) -> dg.MaterializeR
         evidence.predictions().write_parquet(
             draft.folder / "predictions.parquet", compression="zstd"
         )
-    return draft.result({"admitted_runs": len(table.run_ids), "excluded_runs": len(excluded)})
+    return draft.result(
+        {
+            "admitted_runs": len(table.run_ids),
+            "excluded_runs": len(excluded),
+            "heldout_spearman": evidence.average.law.spearman or 0.0,
+            "heldout_mae_nats": evidence.average.law.mae_nats,
+            "verdict": "passed" if verdict.passed else "failed",
+            "criteria": table_metadata(pl.DataFrame([asdict(row) for row in verdict.rows])),
+            "exclusions": table_metadata(_exclusion_table(excluded)),
+            "picture": picture(plot_law_fit(table.eval_domains, table.losses, evidence.predicted)),
+        }
+    )
 
 
-def _finished_proxies(lake: Lake, design: Artifact) -> list[Artifact]:
+def _exclusion_table(excluded: Sequence[Exclusion]) -> pl.DataFrame:
+    schema = {"run_id": pl.String, "reason": pl.String}
+    return pl.DataFrame([(one.run_id, one.reason) for one in excluded], schema, orient="row")
+
+
+def finished_proxies(lake: Lake, design: Artifact) -> list[Artifact]:
+    """Proxy runs of a design that have been made, whatever they were made from."""
     found = [lake.find("proxy_runs", run_id) for run_id in read_swarm(design.folder).run_ids]
     return [artifact for artifact in found if artifact is not None]
 
 
-def _admitted(
+def admitted_runs(
     lake: Lake, design: Artifact, shards: dict[str, Artifact], finished: list[Artifact]
-) -> tuple[RunTable, tuple[Exclusion, ...]]:
+) -> tuple[RunTable, list[Exclusion]]:
     """Runs that may enter a fit, and the others with their reasons."""
     mixtures = read_swarm(design.folder)
     expected = ExpectedRuns(
@@ -89,28 +109,27 @@ def training_plan(
 ) -> dg.MaterializeResult[None]:
     """Proposed weights within the tokens there are, with intervals of weights and gain."""
     law = lake.artifact("mixing_law")
-    clearance = require_gates(context, lake, law, override=config)
+    clearance = require_gates(context, lake, law, overrides=config)
     design = lake.artifact("swarm")
     shards = token_artifacts(lake)
-    finished = _finished_proxies(lake, design)
+    finished = finished_proxies(lake, design)
     tokens = train_tokens(shards)
     natural = {domain: count / sum(tokens.values()) for domain, count in tokens.items()}
     budget = PRESET.target.num_tokens
-    caps = availability_caps(tokens, budget_tokens=budget, max_epochs=PRESET.plan.max_epochs)
     with publishing(context, lake, inputs=[law, design, *shards.values()]) as draft:
-        table, _ = _admitted(lake, design, shards, finished)
+        table, _ = admitted_runs(lake, design, shards, finished)
         proposal = propose(
             FittedLaws.from_json(law.json("law.json")),
-            prior=natural,
-            caps=caps,
-            config=PRESET.plan,
+            natural,
             refits=bootstrap_laws(table, method=PRESET.law),
+            config=PRESET.plan,
+            available_tokens=tokens,
+            budget_tokens=budget,
         )
-        epochs = {
-            domain: share * budget / tokens[domain] for domain, share in proposal.weights.items()
-        }
+        mixture = proposal.mixture()
+        epochs = {domain: share * budget / tokens[domain] for domain, share in mixture.items()}
         evidence = gather_evidence(table, method=PRESET.law, config=PRESET.evidence)
-        verdict = judge_law(evidence, PRESET.law_gate, proposal=proposal.weights)
+        verdict = judge_law(evidence, PRESET.law_gate, proposal=mixture)
         plan = {
             "proposal": proposal.to_json(),
             "gate": verdict.to_json(),
@@ -120,4 +139,51 @@ def training_plan(
             "epochs": epochs,
         }
         write_json(draft.folder / "plan.json", plan)
-    return draft.result({**clearance})
+        weights = _weight_table(proposal, natural, epochs)
+        weights.write_parquet(draft.folder / "weights.parquet", compression="zstd")
+    return draft.result(
+        {
+            **clearance.metadata(),
+            "gain_nats": proposal.gain_nats.value,
+            "gain_interval": f"{proposal.gain_nats.low:.4f} to {proposal.gain_nats.high:.4f}",
+            "gain": "significant" if proposal.significant else "no significant gain",
+            "budget_tokens": budget,
+            "weights": table_metadata(weights),
+            "picture": picture(plot_plan(natural, _estimates(proposal), epochs)),
+        }
+    )
+
+
+def planned_weights(plan: Artifact) -> dict[str, float]:
+    """Share of each domain that a plan proposes."""
+    return {row["domain"]: row["proposed"] for row in plan_table(plan).to_dicts()}
+
+
+def plan_table(plan: Artifact) -> pl.DataFrame:
+    """Columns domain, natural, proposed, low, high, epochs of a stored plan."""
+    return pl.read_parquet(plan.folder / "weights.parquet")
+
+
+def _weight_table(
+    proposal: Proposal, natural: Mapping[str, float], epochs: Mapping[str, float]
+) -> pl.DataFrame:
+    return pl.DataFrame(
+        [
+            {
+                "domain": domain,
+                "natural": natural[domain],
+                "proposed": share.value,
+                "low": share.low,
+                "high": share.high,
+                "epochs": epochs[domain],
+            }
+            for domain, share in proposal.weights.items()
+        ]
+    )
+
+
+def _estimates(proposal: Proposal) -> list[Estimate]:
+    return [
+        Estimate(name=domain, value=share.value, low=share.low, high=share.high)
+        for domain, share in proposal.weights.items()
+    ]

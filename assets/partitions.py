@@ -1,4 +1,4 @@
-"""Partitions: a corpus, a domain, a run; and what each asset's content depends on beside its inputs.
+"""Partitions: a corpus, a domain, a run; and the settings that each partition depends on.
 
 The catalogue and the preset decide which partitions exist, so they are read when the code location
 loads: `MIXWRIGHT_PRESET` names the preset (default: demo).
@@ -72,7 +72,8 @@ def settings_of(asset: str, partition: str | None) -> str:
     if asset == "raw_corpora":
         assert partition is not None
         corpus = CATALOGUE[partition]
-        return config_digest(corpus, _source_stamp(corpus))
+        entry = {key: value for key, value in asdict(corpus).items() if key != "folder"}
+        return config_digest(entry, _source_stamp(corpus))
     if asset == "cleaned_shards":
         assert partition is not None
         return config_digest(CATALOGUE[partition].cleaning)
@@ -90,7 +91,5 @@ def _source_stamp(corpus: Corpus) -> list[tuple[str, int, int]]:
     root = Path(str(path))
     files = sorted(file for file in root.rglob("*") if file.is_file()) if root.is_dir() else [root]
     return [
-        (str(file), file.stat().st_size, file.stat().st_mtime_ns)
-        for file in files
-        if file.exists()
+        (str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files if file.exists()
     ]

@@ -4,9 +4,9 @@ import dagster as dg
 import polars as pl
 
 from assets.automation import refresh_on_change
+from assets.corpora import raw_corpora
 from assets.gates import GateOverride, require_gates
 from assets.lake import Lake, publishing
-from assets.corpora import raw_corpora
 from assets.partitions import (
     CATALOGUE,
     OWNERS,
@@ -17,11 +17,12 @@ from assets.partitions import (
     domain_partitions,
     settings_of,
 )
-from assets.plots import as_markdown, plot_cleaning
+from assets.pictures import picture
+from assets.plots import plot_cleaning
 from assets.presets import config_digest
 from assets.tables import table_metadata
 from quality.cleaning import clean_corpus
-from quality.cleaning_profiles import CLEANING_PROFILES
+from quality.cleaning_profiles import find_profile
 from quality.heldout import choose_heldout
 
 GROUP = "preparation"
@@ -42,10 +43,10 @@ def cleaned_shards(
     """Kept documents of one corpus, and every dropped one with operator and reason."""
     corpus = CATALOGUE[context.partition_key]
     raw = lake.artifact("raw_corpora", corpus.name)
-    clearance = require_gates(context, lake, raw, override=config)
+    clearance = require_gates(context, lake, raw, overrides=config)
     settings = settings_of("cleaned_shards", corpus.name)
     with publishing(context, lake, inputs=[raw], settings=settings) as draft:
-        summary = clean_corpus(raw.folder, draft.folder, CLEANING_PROFILES[corpus.cleaning])
+        summary = clean_corpus(raw.folder, draft.folder, find_profile(corpus.cleaning))
     rejected = pl.DataFrame(
         [(row.operator, row.reason, row.num_documents) for row in summary.rejected],
         schema={"operator": pl.String, "reason": pl.String, "documents": pl.Int64},
@@ -53,13 +54,13 @@ def cleaned_shards(
     )
     return draft.result(
         {
-            **clearance,
+            **clearance.metadata(),
             "dagster/row_count": summary.kept,
             "raw": summary.raw,
             "kept_share": round(summary.kept / max(summary.raw, 1), 4),
             "cleaning": corpus.cleaning,
             "dropped": table_metadata(rejected),
-            "picture": as_markdown(plot_cleaning(summary)),
+            "picture": picture(plot_cleaning(summary)),
         }
     )
 
@@ -79,17 +80,16 @@ def heldout_sets(
     """Documents of one domain that no run ever trains on."""
     domain = context.partition_key
     cleaned = [lake.artifact("cleaned_shards", name) for name in corpora_of(domain)]
-    clearance = require_gates(context, lake, *cleaned, override=config)
+    clearance = require_gates(context, lake, *cleaned, overrides=config)
     folders = {str(artifact.partition): artifact.folder for artifact in cleaned}
     settings = settings_of("heldout_sets", domain)
     with publishing(context, lake, inputs=cleaned, settings=settings) as draft:
         summary = choose_heldout(folders, draft.folder, PRESET.heldout)
     return draft.result(
         {
-            **clearance,
+            **clearance.metadata(),
             "dagster/row_count": summary.num_documents,
             "characters": summary.num_chars,
             "groups": summary.num_groups,
         }
     )
-

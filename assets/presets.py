@@ -140,7 +140,7 @@ def load_preset(name: str) -> Preset:
     if "catalogue" in content:
         content["catalogue"] = path.parent / str(content["catalogue"])
     try:
-        return TypeAdapter(Preset).validate_python(content)
+        return TypeAdapter(Preset).validate_json(json.dumps(content, default=str))
     except ValidationError as error:
         raise PresetError(validation_message(str(path), error)) from error
 

@@ -8,10 +8,11 @@ import dagster as dg
 import numpy as np
 import polars as pl
 
-from assets.gates import GateOverride, require_gates, require_whole_corpus
+from assets.gates import GateOverride, require_gates
 from assets.lake import Lake, publishing
 from assets.partitions import DOMAINS, OWNERS, PRESET, proxy_run_partitions
-from assets.plots import as_markdown, plot_swarm
+from assets.pictures import picture
+from assets.plots import plot_swarm
 from assets.presets import config_digest
 from assets.run_configs import (
     offered_tokens,
@@ -21,7 +22,8 @@ from assets.run_configs import (
     train_tokens,
 )
 from assets.tables import table_metadata
-from assets.tokens import token_shards
+from assets.tokens import shard_profile, token_shards
+from training.arrays import Floats
 from training.epoching import availability_caps, compare_epochs
 from training.swarm import design_swarm, read_swarm, write_swarm
 
@@ -30,7 +32,7 @@ GROUP = "mixture"
 
 @dg.asset(
     group_name=GROUP,
-    deps=[token_shards],
+    deps=[dg.AssetDep(token_shards, partition_mapping=dg.AllPartitionMapping()), shard_profile],
     kinds={"numpy"},
     owners=OWNERS,
     code_version=f"1-{config_digest(PRESET.swarm, PRESET.proxy, PRESET.target, PRESET.plan)}",
@@ -40,12 +42,11 @@ def swarm(
 ) -> dg.MaterializeResult[None]:
     """Designed mixtures, one proxy run each; materialising it adds the runs as partitions."""
     shards = token_artifacts(lake)
-    clearance = require_gates(context, lake, *shards.values(), override=config)
-    clearance |= require_whole_corpus(context, lake, shards, override=config)
+    profile = lake.artifact("shard_profile")
+    clearance = require_gates(context, lake, profile, *shards.values(), overrides=config)
     tokens = train_tokens(shards)
     natural = np.array(list(tokens.values()), dtype=np.float64) / sum(tokens.values())
     budget = PRESET.target.num_tokens
-    caps = availability_caps(tokens, budget_tokens=budget, max_epochs=PRESET.plan.max_epochs)
     epochs = compare_epochs(
         dict(zip(DOMAINS, natural.tolist(), strict=True)),
         offered_tokens=offered_tokens(shards),
@@ -53,21 +54,29 @@ def swarm(
         proxy_tokens=PRESET.proxy.num_tokens,
         target_tokens=budget,
     )
-    limits = np.array([caps[domain] for domain in DOMAINS])
+    caps = _caps(tokens, budget)
     spec = {"proxy": config_digest(PRESET.proxy), "shards": shard_digests(shards)}
-    with publishing(context, lake, inputs=list(shards.values())) as draft:
-        design = design_swarm(DOMAINS, natural, PRESET.swarm, caps=limits, spec=spec)
+    with publishing(context, lake, inputs=[profile, *shards.values()]) as draft:
+        design = design_swarm(DOMAINS, natural, PRESET.swarm, caps=caps, spec=spec)
         write_swarm(design, draft.folder)
     _offer_partitions(context.instance, design.run_ids)
     return draft.result(
         {
-            **clearance,
+            **clearance.metadata(),
             "dagster/row_count": len(design.run_ids),
             "notes": "; ".join(design.notes) or "none",
             "epochs": table_metadata(pl.DataFrame([asdict(row) for row in epochs])),
-            "picture": as_markdown(plot_swarm(design.run_ids, design.domains, design.weights)),
+            "picture": picture(plot_swarm(design.run_ids, design.domains, design.weights)),
         }
     )
+
+
+def _caps(tokens: dict[str, int], budget: int) -> Floats | None:
+    """Largest share of each domain under the plan's limit on epochs."""
+    if PRESET.plan.max_epochs is None:
+        return None
+    caps = availability_caps(tokens, budget_tokens=budget, max_epochs=PRESET.plan.max_epochs)
+    return np.array([caps[domain] for domain in DOMAINS])
 
 
 def _offer_partitions(instance: dg.DagsterInstance, run_ids: tuple[str, ...]) -> None:
@@ -81,7 +90,7 @@ def _offer_partitions(instance: dg.DagsterInstance, run_ids: tuple[str, ...]) ->
 @dg.asset(
     group_name=GROUP,
     partitions_def=proxy_run_partitions,
-    deps=[swarm, token_shards],
+    deps=[swarm, dg.AssetDep(token_shards, partition_mapping=dg.AllPartitionMapping())],
     kinds={"pytorch"},
     owners=OWNERS,
     code_version="1",
@@ -95,7 +104,7 @@ def proxy_runs(
     run_id = context.partition_key
     design = lake.artifact("swarm")
     shards = token_artifacts(lake)
-    clearance = require_gates(context, lake, *shards.values(), override=config)
+    clearance = require_gates(context, lake, *shards.values(), overrides=config)
     mixtures = read_swarm(design.folder)
     if run_id not in mixtures.run_ids:
         raise dg.Failure(
@@ -114,7 +123,7 @@ def proxy_runs(
     shares = {name: round(share, 4) for name, share in result.realised_shares.items()}
     return draft.result(
         {
-            **clearance,
+            **clearance.metadata(),
             "tokens": result.tokens,
             "mean_loss_nats": round(float(np.mean(list(losses.values()))), 4),
             "losses_nats": dg.MetadataValue.json(json.loads(json.dumps(losses))),

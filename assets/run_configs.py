@@ -37,9 +37,7 @@ def shard_digests(shards: dict[str, Artifact]) -> dict[str, str]:
     }
 
 
-def proxy_config(
-    run_id: str, weights: Floats, seed: int, shards: dict[str, Artifact]
-) -> RunConfig:
+def proxy_config(run_id: str, weights: Floats, seed: int, shards: dict[str, Artifact]) -> RunConfig:
     """Configuration of one proxy run: fixed weights, epochs matched to the target's.
 
     Args:

@@ -1,11 +1,12 @@
 """Group skills: the tokenizer and each domain's tokens."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import dagster as dg
+import polars as pl
 
 from assets.automation import refresh_on_change
 from assets.freshness import REFRESH_TAG
@@ -21,12 +22,14 @@ from assets.partitions import (
     domain_partitions,
     settings_of,
 )
-from assets.presets import config_digest
+from assets.pictures import picture
+from assets.plots import plot_tokens
 from assets.preparation import cleaned_shards, heldout_sets
-from quality.training_text import (
-    heldout_documents,
-    iterate_training_documents,
-)
+from assets.presets import config_digest
+from assets.tables import table_metadata
+from quality.suites.whole_corpus import write_shard_profile
+from quality.training_text import heldout_documents, iterate_training_documents
+from training.shard_format import read_manifest
 
 if TYPE_CHECKING:
     import numpy as np
@@ -58,13 +61,13 @@ def tokenizer(
 
     cleaned = [lake.artifact("cleaned_shards", name) for name in CATALOGUE]
     heldout = [lake.artifact("heldout_sets", domain) for domain in DOMAINS]
-    clearance = require_gates(context, lake, *cleaned, override=config)
+    clearance = require_gates(context, lake, *cleaned, overrides=config)
     with publishing(context, lake, inputs=[*cleaned, *heldout]) as draft:
         texts = _tokenizer_sample(cleaned, heldout)
         trained = train_tokenizer(texts, vocab_size=PRESET.tokenizer.vocab_size)
         save_tokenizer(trained, draft.folder)
     assert draft.artifact is not None
-    return draft.result({**clearance, "vocab_size": trained.get_vocab_size()})
+    return draft.result({**clearance.metadata(), "vocab_size": trained.get_vocab_size()})
 
 
 def _tokenizer_sample(cleaned: list[Artifact], heldout: list[Artifact]) -> Iterator[str]:
@@ -106,24 +109,65 @@ def token_shards(
     cleaned = [lake.artifact("cleaned_shards", name) for name in corpora_of(domain)]
     heldout = lake.artifact("heldout_sets", domain)
     chosen = lake.artifact("tokenizer")
-    clearance = require_gates(context, lake, *cleaned, override=config)
+    clearance = require_gates(context, lake, *cleaned, overrides=config)
     folders = {str(artifact.partition): artifact.folder for artifact in cleaned}
     settings = settings_of("token_shards", domain)
-    with publishing(
-        context, lake, inputs=[*cleaned, heldout, chosen], settings=settings
-    ) as draft:
+    with publishing(context, lake, inputs=[*cleaned, heldout, chosen], settings=settings) as draft:
         training = iterate_training_documents(folders, [heldout.folder])
         train = _write_tokens(training, draft.folder / "train", chosen)
         held = _write_tokens(heldout_documents(heldout.folder), draft.folder / "heldout", chosen)
     return draft.result(
         {
-            **clearance,
+            **clearance.metadata(),
             "train_tokens": train.num_tokens,
             "heldout_tokens": held.num_tokens,
             "dagster/row_count": train.num_documents,
             "bytes_per_token": round(train.num_bytes / max(train.num_tokens, 1), 3),
         }
     )
+
+
+@dg.asset(
+    group_name=GROUP,
+    deps=[
+        dg.AssetDep(token_shards, partition_mapping=dg.AllPartitionMapping()),
+        dg.AssetDep(heldout_sets, partition_mapping=dg.AllPartitionMapping()),
+        dg.AssetDep(cleaned_shards, partition_mapping=dg.AllPartitionMapping()),
+    ],
+    kinds={"polars"},
+    owners=OWNERS,
+    code_version="1",
+    automation_condition=refresh_on_change(),
+)
+def shard_profile(context: dg.AssetExecutionContext, lake: Lake) -> dg.MaterializeResult[None]:
+    """One row per domain and shard: the table behind claims about the whole corpus."""
+    shards = {domain: lake.artifact("token_shards", domain) for domain in DOMAINS}
+    heldout = {domain: lake.artifact("heldout_sets", domain) for domain in DOMAINS}
+    cleaned = {name: lake.artifact("cleaned_shards", name) for name in CATALOGUE}
+    inputs = [*shards.values(), *heldout.values(), *cleaned.values()]
+    with publishing(context, lake, inputs=inputs) as draft:
+        profile = write_shard_profile(
+            token_shards=_folders(shards),
+            heldout_sets=_folders(heldout),
+            cleaned_shards=_folders(cleaned),
+            out=draft.folder,
+        )
+    by_domain = profile.group_by("domain", maintain_order=True).agg(pl.col("num_tokens").sum())
+    heldout_tokens = {
+        domain: read_manifest(artifact.folder / "heldout").num_tokens
+        for domain, artifact in shards.items()
+    }
+    return draft.result(
+        {
+            "dagster/row_count": profile.height,
+            "profile": table_metadata(profile),
+            "picture": picture(plot_tokens(dict(by_domain.iter_rows()), heldout_tokens)),
+        }
+    )
+
+
+def _folders(artifacts: Mapping[str, Artifact]) -> dict[str, Path]:
+    return {name: artifact.folder for name, artifact in artifacts.items()}
 
 
 def _write_tokens(

@@ -1,5 +1,6 @@
 """Group training: one run per method and seed, in a process of its own."""
 
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -11,15 +12,16 @@ from pydantic import TypeAdapter
 
 from assets.gates import GateOverride, require_gates
 from assets.lake import Artifact, Lake, publishing
-from assets.mixing import training_plan
+from assets.mixing import planned_weights, training_plan
 from assets.partitions import OWNERS, PRESET, TRAINING_RUNS, training_run_partitions
+from assets.pictures import training_losses_picture, weights_picture
 from assets.pipes import TrainingPipesClient
-from assets.plots import as_markdown, plot_training
 from assets.presets import config_digest
 from assets.run_configs import target_config, token_artifacts
 from assets.tables import table_metadata
 from assets.tokens import token_shards
 from training.config import RunConfig
+from training.run_result import RunResult, read_result
 
 GROUP = "training"
 PUBLISHED = ("final", "ledger", "metrics.jsonl", "result.json")
@@ -29,7 +31,7 @@ PUBLISHED = ("final", "ledger", "metrics.jsonl", "result.json")
 @dg.asset(
     group_name=GROUP,
     partitions_def=training_run_partitions,
-    deps=[token_shards, training_plan],
+    deps=[dg.AssetDep(token_shards, partition_mapping=dg.AllPartitionMapping()), training_plan],
     kinds={"pytorch"},
     owners=OWNERS,
     code_version=f"1-{config_digest(PRESET.target)}",
@@ -43,14 +45,13 @@ def training_runs(
     """A trained model, its ledger of every row drawn, and its metrics; resumes where it stopped."""
     run = TRAINING_RUNS[context.partition_key]
     shards = token_artifacts(lake)
-    clearance = require_gates(context, lake, *shards.values(), override=config)
     inputs: list[Artifact] = list(shards.values())
     planned = None
     if run.needs_plan:
         plan = lake.artifact("training_plan")
-        clearance |= require_gates(context, lake, plan, override=config)
-        planned = plan.json("plan.json")["proposal"]["weights"]  # type: ignore[index]
+        planned = planned_weights(plan)
         inputs.append(plan)
+    clearance = require_gates(context, lake, *inputs, overrides=config)
     config_of_run = target_config(run, shards, planned)
     work = lake.work_folder("training_runs", run.key, config_of_run.digest())
     with publishing(context, lake, inputs=inputs) as draft:
@@ -64,14 +65,15 @@ def training_runs(
     result = read_result(draft.artifact.folder / "result.json")
     return draft.result(
         {
-            **clearance,
+            **clearance.metadata(),
             "method": run.label,
             "seed": run.seed,
             "tokens": result.tokens,
             "parameters": result.num_parameters,
             "mean_loss_nats": float(np.mean([held.loss_nats for held in result.heldout.values()])),
             "domains": table_metadata(_domain_table(result)),
-            "picture": as_markdown(plot_training(draft.artifact.folder / "metrics.jsonl")),
+            "losses": training_losses_picture(draft.artifact),
+            "sampling_weights": weights_picture(draft.artifact),
         }
     )
 
@@ -83,6 +85,7 @@ def _train(
     config_file = work / "config.json"
     config_file.write_bytes(TypeAdapter(RunConfig).dump_json(run, indent=1))
     command = [sys.executable, "-m", "training.run", str(config_file), "--out", str(work)]
+    command += ["--parent-pid", str(os.getpid())]
     pipes.run(context=context, command=command, env={"OMP_NUM_THREADS": "1"})
 
 

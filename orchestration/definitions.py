@@ -4,7 +4,7 @@ import warnings
 
 import dagster as dg
 
-from assets import corpora, evaluating, gate_checks, mixing, preparation, proxies, tokens
+from assets import checks, corpora, evaluating, mixing, preparation, proxies, tokens
 from assets import training_runs as training
 from orchestration import deployments, refresh
 
@@ -19,7 +19,7 @@ def defs() -> dg.Definitions:
     """Everything that Dagster loads."""
     return dg.Definitions(
         assets=dg.load_assets_from_modules(ASSET_MODULES),
-        asset_checks=dg.load_asset_checks_from_modules([gate_checks]),
+        asset_checks=dg.load_asset_checks_from_modules([checks]),
         schedules=[refresh.nightly_refresh],
         sensors=[refresh.refresh_downstream],
         resources=deployments.resources(),

@@ -11,8 +11,8 @@ from pathlib import Path
 import dagster as dg
 
 from assets.lake import Lake
-from assets.pipes import TrainingPipesClient
 from assets.partitions import PRESET
+from assets.pipes import TrainingPipesClient
 
 PROJECT = Path(__file__).parents[1]
 WORKSPACE = PROJECT / "workspace.yaml"

@@ -17,7 +17,7 @@ STEPS: tuple[tuple[tuple[str, ...], tuple[str | None, ...]], ...] = (
     (("heldout_sets",), DOMAINS),
     (("tokenizer",), (None,)),
     (("token_shards",), DOMAINS),
-    (("swarm",), (None,)),
+    (("shard_profile",), (None,)),
 )
 """Assets with gates on data, and what those need, with their partitions."""
 

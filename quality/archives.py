@@ -4,13 +4,14 @@ Nothing is written to disk, so no member can land outside a folder; a member wit
 error all the same, because a well-made distribution has none.
 """
 
-import lzma
 import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from lzma import LZMAError
 from pathlib import Path, PurePosixPath
 
 from quality.documents import CorpusError
@@ -35,9 +36,10 @@ def iterate_members(file: Path) -> Iterator[Member]:
     """Yield the members in the order of the archive, which its checksum fixes.
 
     Raises:
-        CorpusError: The archive is of another kind, damaged, truncated, or has a member outside it.
+        CorpusError: The archive is of another kind, damaged, truncated, or has a member outside
+            it; damage within a member shows when the member is read.
     """
-    try:
+    with _complete(file):
         if file.name.endswith(TAR_SUFFIXES):
             yield from _tar_members(file)
         elif file.name.endswith(ZIP_SUFFIXES):
@@ -47,14 +49,14 @@ def iterate_members(file: Path) -> Iterator[Member]:
                 f"{file}: unknown kind of archive; name a file that ends in one of "
                 f"{', '.join(TAR_SUFFIXES + ZIP_SUFFIXES)}"
             )
-    except (
-        tarfile.TarError,
-        zipfile.BadZipFile,
-        EOFError,
-        OSError,
-        zlib.error,
-        lzma.LZMAError,
-    ) as e:
+
+
+@contextmanager
+def _complete(file: Path) -> Iterator[None]:
+    """Turn what the archive libraries say about damage into one error."""
+    try:
+        yield
+    except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError, zlib.error, LZMAError) as e:
         raise CorpusError(
             f"{file} is no complete archive ({type(e).__name__}: {e}); delete it and run again"
         ) from e
@@ -65,16 +67,17 @@ def _tar_members(file: Path) -> Iterator[Member]:
     with tarfile.open(file, mode="r|*") as archive:
         for entry in archive:
             if not entry.isdir():
-                read = partial(_read_tar, archive, entry) if entry.isfile() else None
+                read = partial(_read_tar, file, archive, entry) if entry.isfile() else None
                 path = _inner_path(file, entry.name)
                 yield Member(path=path, num_bytes=entry.size, read=read)
 
 
-def _read_tar(archive: tarfile.TarFile, entry: tarfile.TarInfo) -> bytes:
-    stream = archive.extractfile(entry)
-    assert stream is not None  # a regular file has content
-    with stream:
-        return stream.read()
+def _read_tar(file: Path, archive: tarfile.TarFile, entry: tarfile.TarInfo) -> bytes:
+    with _complete(file):
+        stream = archive.extractfile(entry)
+        assert stream is not None  # a regular file has content
+        with stream:
+            return stream.read()
 
 
 def _zip_members(file: Path) -> Iterator[Member]:
@@ -82,8 +85,13 @@ def _zip_members(file: Path) -> Iterator[Member]:
         for entry in archive.infolist():
             if not entry.is_dir():
                 path = _inner_path(file, entry.filename)
-                read = partial(archive.read, entry)
+                read = partial(_read_zip, file, archive, entry)
                 yield Member(path=path, num_bytes=entry.file_size, read=read)
+
+
+def _read_zip(file: Path, archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
+    with _complete(file):
+        return archive.read(entry)
 
 
 def _inner_path(file: Path, name: str) -> str:

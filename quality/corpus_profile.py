@@ -209,7 +209,7 @@ def _histogram(lengths: NDArray[np.int64]) -> tuple[tuple[float, ...], tuple[int
     while HISTOGRAM_STEP**num_bins <= lengths[-1]:
         num_bins += 1
     edges = HISTOGRAM_STEP ** np.arange(num_bins + 1)
-    counts, _ = np.histogram(lengths[lengths > 0], bins=edges)
+    counts, _ = np.histogram(lengths, bins=edges)
     return tuple(round(float(edge), 3) for edge in edges), tuple(int(count) for count in counts)
 
 

@@ -48,14 +48,15 @@ def fetch_distribution(distribution: Distribution, cache: Path) -> Path:
 
     Raises:
         CorpusError: The file is not found, cannot be downloaded or has another checksum.
+        OSError: The cache cannot be written; names the folder.
     """
     file = cache / distribution.sha256 / distribution.filename
     if file.is_file():
         if file_sha256(file) == distribution.sha256:
             return file
         logger.warning("%s is damaged in the cache and is downloaded again", file)
-    file.parent.mkdir(parents=True, exist_ok=True)
     sources = choose_sources(list_pip_settings())
+    file.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=file.parent, suffix=".tmp")
     os.close(descriptor)
     temporary = Path(name)
@@ -101,6 +102,10 @@ def _download(distribution: Distribution, sources: PackageSources, target: Path)
                 response.raise_for_status()
                 for chunk in response.iter_bytes(_CHUNK_BYTES):
                     stream.write(chunk)
+        except OSError as error:
+            raise OSError(
+                f"{target} cannot be written ({error}); free space in the cache folder"
+            ) from error
         except httpx2.HTTPError as error:
             raise CorpusError(
                 f"{distribution.filename}: download from {link.redacted} failed ({error}); check "

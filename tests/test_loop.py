@@ -1,6 +1,7 @@
 import json
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -67,7 +68,6 @@ def test_result_agrees_with_the_saved_model(tiny_run, tmp_path):
     result = train(config, tmp_path)
     model = AutoModelForCausalLM.from_pretrained(tmp_path / "final")
     folders = {domain: f"{folder}/heldout" for domain, folder in config.domains.items()}
-    from pathlib import Path
 
     scores = score_domains(
         model, {domain: Path(path) for domain, path in folders.items()}, context_tokens=16
@@ -87,7 +87,6 @@ def test_ledger_replays_the_batches(tiny_run, tmp_path, monkeypatch):
 
     monkeypatch.setattr(loop, "train_step", spy)
     train(tiny_run, tmp_path)
-    from pathlib import Path
 
     shards = {
         domain: TokenShards.open(Path(folder) / "train")
@@ -239,9 +238,7 @@ def test_divergence_names_step_rows_and_checkpoint(tiny_run, tmp_path, monkeypat
 
 def test_used_up_domain_is_an_error_that_names_it(tiny_run, tmp_path):
     settings = {"weights": {"blue": 0.8, "green": 0.1, "red": 0.1}}
-    config = replace(
-        tiny_run, mixer=MixerConfig(method="fixed", settings=settings), max_epochs=0.5
-    )
+    config = replace(tiny_run, mixer=MixerConfig(method="fixed", settings=settings), max_epochs=0.5)
     with pytest.raises(BatchRefused, match=r"step 16: domains \['blue'\] would pass max_epochs"):
         train(config, tmp_path / "error")
     result = train(replace(config, epoch_policy="drop"), tmp_path / "drop")

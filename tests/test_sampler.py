@@ -111,6 +111,14 @@ def test_error_policy_names_the_domain_and_the_remedy():
         sampler.plan(state, WEIGHTS)
 
 
+def test_the_last_row_below_the_limit_is_used():
+    sampler = Sampler(("law",), np.array([8]), seed=0, batch_rows=5, max_epochs=1.25)
+    plans, state = run(sampler, 2, np.ones(1))
+    assert drawn(plans, 0)[1].tolist() == [0] * 8 + [1] * 2
+    with pytest.raises(ValueError, match="would pass max_epochs"):
+        sampler.plan(state, np.ones(1))
+
+
 def test_drop_policy_gives_the_weight_to_the_others_and_records_it():
     sampler = make_sampler(max_epochs=1.0, epoch_policy="drop")
     _, state = run(sampler, 3)

@@ -14,9 +14,10 @@ How far the cumulative rows can be from the cumulative request, for *any* sequen
 
 Upper side: let m_k be the mean carry of the k largest. Either all rows went to these k, then m_k
 did not grow; or one went to another domain, which had at least as much want, so m_k <= m_(k+1) +
-1/(k+1); and m_D = 0. The bound is attained by an adversary who always requests only the domains not
-yet served, so no rule that does not know the future can keep |carry| < 1 for D >= 4. Lower side: a row goes to the largest want, and the
-wants sum to the rows that are left, so the largest is positive.
+1/(k+1); and m_D = 0. The bound is attained by an adversary who always requests only the domains
+not yet served, so no rule that does not know the future can keep |carry| < 1 for D >= 4. Lower
+side: a row goes to the largest want, and the wants sum to the rows that are left, so the largest
+is positive.
 
 A domain with weight zero gets no row, and what it was owed is forgotten: the user switched it off,
 and a stray row in a later batch would break the promise "zero weight, zero rows". The others take

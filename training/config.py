@@ -5,6 +5,7 @@ A run file is JSON or YAML. Values are not coerced: a number in quotes is refuse
 
 import hashlib
 import json
+from collections.abc import Hashable
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -178,9 +179,19 @@ def validation_message(where: str, error: ValidationError) -> str:
 
 def _unique_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
     keys = [key for key, _ in pairs]
-    if repeated := sorted({key for key in keys if keys.count(key) > 1}):
+    if repeated := [key for key in keys if keys.count(key) > 1]:
         raise ValueError(f"the key {repeated[0]!r} stands there twice; remove one")
     return dict(pairs)
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """YAML without the rule that the last of two equal keys wins."""
+
+    def construct_mapping(
+        self, node: yaml.MappingNode, deep: bool = False
+    ) -> dict[Hashable, object]:
+        _unique_keys([(key.value, None) for key, _ in node.value])
+        return super().construct_mapping(node, deep)
 
 
 def _read(path: Path) -> str:
@@ -189,7 +200,7 @@ def _read(path: Path) -> str:
     if path.suffix == ".json":
         return json.dumps(json.loads(text, object_pairs_hook=_unique_keys))
     if path.suffix in (".yaml", ".yml"):
-        return json.dumps(yaml.safe_load(text))
+        return json.dumps(yaml.load(text, _UniqueKeyLoader))
     raise ValueError(f"a run file ends in .json, .yaml or .yml, got {path.suffix!r}")
 
 

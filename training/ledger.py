@@ -108,10 +108,10 @@ class Ledger:
             part,
             {
                 "step": rows[:, 0],
-                "slot": rows[:, 1].astype(np.int32),
+                "slot": pl.Series(rows[:, 1], dtype=pl.Int32),
                 "domain": self._names(rows[:, 2]),
                 "row": rows[:, 3],
-                "epoch": rows[:, 4].astype(np.int32),
+                "epoch": pl.Series(rows[:, 4], dtype=pl.Int32),
             },
         )
         self._publish(

@@ -41,6 +41,9 @@ def _llama(config: ModelConfig, vocab_size: int, eos_id: int) -> PretrainedConfi
 
 ARCHITECTURES: dict[str, Callable[[ModelConfig, int, int], PretrainedConfig]] = {"llama": _llama}
 
+MAX_LOGITS = {"cpu": 2**22, "cuda": 2**29}
+"""Logits of one forward pass by device: 16 MiB and 2 GiB in float32."""
+
 
 def build_model(config: ModelConfig, *, vocab_size: int, eos_id: int, seed: int) -> PreTrainedModel:
     """Build a model with random parameters, on the CPU; the caller's random state is untouched.
@@ -82,6 +85,16 @@ def row_losses(model: PreTrainedModel, rows: Tensor) -> Tensor:
     return losses.view(labels.shape).sum(dim=1)
 
 
+def split_rows(rows: Tensor, vocab_size: int) -> tuple[Tensor, ...]:
+    """Divide a batch, shape (B, T + 1), into parts whose logits fit MAX_LOGITS, in order.
+
+    The gradients of the parts add up to that of the batch. On a CPU the parts are faster as well:
+    blocks beyond 32 MiB are given back to the system and cleared again at every step.
+    """
+    limit = MAX_LOGITS[rows.device.type]
+    return torch.split(rows, max(1, limit // ((rows.shape[1] - 1) * vocab_size)))
+
+
 def save_model(model: PreTrainedModel, folder: Path) -> None:
     """Write a folder that transformers' from_pretrained loads: configuration and safetensors."""
     shown = transformers_logging.is_progress_bar_enabled()
@@ -91,3 +104,22 @@ def save_model(model: PreTrainedModel, folder: Path) -> None:
     finally:
         if shown:
             transformers_logging.enable_progress_bar()
+
+
+def load_model(folder: Path) -> PreTrainedModel:
+    """Load what `save_model` wrote, in float32 on the CPU; no network is asked.
+
+    Raises:
+        OSError: The folder is missing or holds no model.
+    """
+    shown = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()
+    try:
+        model = AutoModelForCausalLM.from_pretrained(
+            folder, local_files_only=True, dtype=torch.float32
+        )
+    finally:
+        if shown:
+            transformers_logging.enable_progress_bar()
+    assert isinstance(model, PreTrainedModel)
+    return model

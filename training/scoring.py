@@ -24,7 +24,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from training.arrays import Floats, Ints
-from training.model import row_losses
+from training.model import row_losses, split_rows
 from training.shards import StoredTokens, TokenShards
 
 
@@ -89,9 +89,9 @@ def losses_of_rows(
     try:
         with torch.inference_mode():
             losses = [
-                row_losses(model, to_device(rows, device)).double().cpu().numpy()
-                / (rows.shape[1] - 1)
+                row_losses(model, part).double().cpu().numpy() / (rows.shape[1] - 1)
                 for rows in batches
+                for part in split_rows(to_device(rows, device), model.config.vocab_size)
             ]
     finally:
         model.train(training)

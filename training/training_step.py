@@ -15,7 +15,7 @@ from torch.nn.utils import clip_grad_norm_
 from transformers import PreTrainedModel
 
 from training.arrays import Floats, Ints
-from training.model import row_losses
+from training.model import row_losses, split_rows
 from training.optimisation import set_learning_rate
 from training.sampler import BatchPlan
 from training.scoring import to_device
@@ -69,16 +69,21 @@ def train_step(
         device: Of the model.
     """
     num_tokens = rows.shape[1] - 1
-    losses = row_losses(model, to_device(rows, device))
     optimiser.zero_grad(set_to_none=True)
-    (losses.sum() / (len(rows) * num_tokens)).backward()
+    losses = []
+    for part in split_rows(to_device(rows, device), model.config.vocab_size):
+        part_losses = row_losses(model, part)
+        (part_losses.sum() / (len(rows) * num_tokens)).backward()
+        losses.append(part_losses.detach())
     norm = clip_grad_norm_(model.parameters(), math.inf if clip_norm is None else clip_norm)
     # The only wait for the device in a step: losses and norm come over together.
-    host = torch.cat([losses.detach(), norm.detach().reshape(1)]).double().cpu().numpy()
+    host = torch.cat([*losses, norm.detach().reshape(1)]).double().cpu().numpy()
+    loss_sums: Floats = np.zeros(len(plan.counts))
+    np.add.at(loss_sums, plan.domain_index, host[:-1])
     measures = StepMeasures(
         plan=plan,
         loss=float(host[:-1].sum() / (len(rows) * num_tokens)),
-        loss_sums=np.bincount(plan.domain_index, weights=host[:-1], minlength=len(plan.counts)),
+        loss_sums=loss_sums,
         token_counts=plan.counts * num_tokens,
         grad_norm=float(host[-1]),
         rate=rate,

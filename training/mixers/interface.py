@@ -15,6 +15,7 @@ observe() needs nothing but the packed state. Vectors are in the order of `Mixin
 """
 
 import dataclasses
+import json
 from collections.abc import Mapping
 from typing import Protocol, TypeVar
 
@@ -141,7 +142,8 @@ def parse_settings(kind: type[Settings], method: str, settings: Mapping[str, Set
         ValueError: An unknown, missing or wrong setting; the message names it.
     """
     try:
-        return TypeAdapter(kind).validate_python(dict(settings))
+        # By way of JSON, because strict mode takes a mapping for a dataclass only from there.
+        return TypeAdapter(kind).validate_json(json.dumps(dict(settings)))
     except ValidationError as error:
         known = ", ".join(field.name for field in dataclasses.fields(kind)) or "none"  # type: ignore[arg-type]
         message = validation_message(f"mixer {method!r}, settings", error)

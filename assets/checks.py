@@ -1,0 +1,65 @@
+"""The gates of the graph as Dagster checks: one per row of `assets.gates.GATES`.
+
+Each is blocking and stands alone, so that it can be run by itself; those on partitioned assets have
+the asset's partitions, so that one bad partition holds back only its own children.
+"""
+
+import json
+from pathlib import Path
+
+from assets.gate_checks import make_gate_check
+from assets.partitions import corpus_partitions, domain_partitions
+from quality.gates import Criterion
+
+raw_documents = make_gate_check(
+    "raw_corpora",
+    "raw_documents",
+    description="Documents are readable, identified, licensed; few had to be put aside.",
+    partitions_def=corpus_partitions,
+)
+cleaned_documents = make_gate_check(
+    "cleaned_shards",
+    "cleaned_documents",
+    description="Every raw document is kept or accounted for; what is kept is clean and unique.",
+    partitions_def=corpus_partitions,
+)
+token_tables = make_gate_check(
+    "token_shards",
+    "token_tables",
+    description="Shards match their manifest, documents lie end to end, there are enough rows.",
+    partitions_def=domain_partitions,
+)
+whole_corpus = make_gate_check(
+    "shard_profile",
+    "whole_corpus",
+    description="No document twice, no held-out text in training, one tokenizer everywhere.",
+)
+
+
+def _stored_verdict(file: str) -> tuple[Criterion, ...]:
+    """Criteria of a verdict that the asset stored in one of its JSON files."""
+    content = json.loads(Path(file).read_text())
+    return tuple(
+        Criterion(
+            name=row["name"],
+            passed=row["passed"],
+            observed=None if row["observed"] is None else round(row["observed"], 6),
+            limit=f"{row['rule']} {row['limit']:.6g}",
+            examples=(row["detail"],) if row["detail"] else (),
+        )
+        for row in content["gate"]["rows"]
+    )
+
+
+law_evidence = make_gate_check(
+    "mixing_law",
+    "law_evidence",
+    description="The law ranks runs it has not seen, and beats trivial predictors beyond chance.",
+    judge=lambda folder: _stored_verdict(str(folder / "evidence.json")),
+)
+plan_within_evidence = make_gate_check(
+    "training_plan",
+    "plan_within_evidence",
+    description="The proposed mixture lies inside the region that the proxy runs cover.",
+    judge=lambda folder: _stored_verdict(str(folder / "plan.json")),
+)

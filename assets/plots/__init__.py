@@ -1,0 +1,51 @@
+"""Plots as PNG bytes, made from values; nothing here knows Dagster."""
+
+from assets.plots.corpus_plots import (
+    plot_cleaning,
+    plot_corpus_profile,
+    plot_dropped,
+    plot_histograms,
+    plot_tokens,
+)
+from assets.plots.evaluation_plots import (
+    MethodDifference,
+    PredictedLoss,
+    plot_cost,
+    plot_evaluation,
+    plot_methods,
+    plot_predicted_against_actual,
+)
+from assets.plots.mixture_plots import (
+    Estimate,
+    plot_baselines,
+    plot_estimates,
+    plot_law_fit,
+    plot_plan,
+    plot_swarm,
+)
+from assets.plots.plot_style import as_data_uri, as_markdown
+from assets.plots.training_plots import plot_sampling_weights, plot_training_losses
+
+__all__ = [
+    "Estimate",
+    "MethodDifference",
+    "PredictedLoss",
+    "as_data_uri",
+    "as_markdown",
+    "plot_baselines",
+    "plot_cleaning",
+    "plot_corpus_profile",
+    "plot_cost",
+    "plot_dropped",
+    "plot_estimates",
+    "plot_evaluation",
+    "plot_histograms",
+    "plot_law_fit",
+    "plot_methods",
+    "plot_plan",
+    "plot_predicted_against_actual",
+    "plot_sampling_weights",
+    "plot_swarm",
+    "plot_tokens",
+    "plot_training_losses",
+]
