@@ -18,9 +18,10 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import dagster as dg
 from pydantic import Field
@@ -70,12 +71,7 @@ class TrainingPipesClient(dg.ConfigurableResource):  # type: ignore[type-arg]
             dg.Failure: The process ended with another exit code than 0. Not to be retried if it
                 found its configuration wrong; to be resumed if it ended with 75.
         """
-        with dg.open_pipes_session(
-            context=context,
-            context_injector=dg.PipesTempFileContextInjector(),
-            message_reader=dg.PipesTempFileMessageReader(),
-            extras=dict(extras or {}),
-        ) as session:
+        with _open_session(context, extras or {}) as session:
             observer = _Observer(context, session, least_seconds=self.observe_every_seconds)
             full_env = {**os.environ, **(env or {}), **session.get_bootstrap_env_vars()}
             full_command = [*self.command_prefix, *command]
@@ -126,6 +122,24 @@ class TrainingPipesClient(dg.ConfigurableResource):  # type: ignore[type-arg]
                 process.wait()
                 # Ends with the last writer; one that left the group may still hold the pipe.
                 copier.join(timeout=5)
+
+
+@contextmanager
+def _open_session(context: dg.AssetExecutionContext, extras: Extras) -> Iterator[dg.PipesSession]:
+    with ExitStack() as stack:
+        with warnings.catch_warnings():
+            # Opening a session, Dagster itself reads two properties that it warns of.
+            for own in ("AssetExecutionContext.run_id", ".*PipesMessageReader.expected_writer"):
+                warnings.filterwarnings("ignore", message=own)
+            session = stack.enter_context(
+                dg.open_pipes_session(
+                    context=context,
+                    context_injector=dg.PipesTempFileContextInjector(),
+                    message_reader=dg.PipesTempFileMessageReader(),
+                    extras=dict(extras),
+                )
+            )
+        yield session
 
 
 class _Observer:

@@ -1,4 +1,4 @@
-"""Gates in real Dagster runs on a persistent instance, with two toy assets under real names."""
+"""Gates in real Dagster runs, with two toy assets under real names."""
 
 import json
 
@@ -50,11 +50,9 @@ CHECK = make_gate_check(
 
 
 @pytest.fixture(scope="module")
-def instance(tmp_path_factory):
-    """SQLite on disk, as a person's own; tests differ in their lake."""
-    home = tmp_path_factory.mktemp("instance")
-    overrides = {"telemetry": {"enabled": False}}
-    with dg.DagsterInstance.local_temp(str(home), overrides=overrides) as instance:
+def instance():
+    """Dagster's record of runs in memory; only the lake outlives a run of these tests."""
+    with dg.DagsterInstance.ephemeral() as instance:
         yield instance
 
 
@@ -66,7 +64,10 @@ def lake(tmp_path):
 @pytest.fixture
 def materialise(instance, lake):
     """Run some of the toy graph on the partition `wiki`."""
+    return launcher(instance, lake)
 
+
+def launcher(instance, lake):
     def run(*names, rows=None, reason=None, tags=None, checks=True):
         config = {}
         selection = dg.AssetSelection.assets(*names)
@@ -145,9 +146,15 @@ def test_a_failed_gate_stops_the_child_in_the_same_run(materialise, lake):
     assert lake.find("raw_corpora", "wiki") is not None
 
 
-def test_after_a_failed_gate_a_manual_materialisation_of_the_child_is_refused(materialise, lake):
-    materialise("raw_corpora", "cleaned_shards", rows=3)
-    result = materialise("cleaned_shards")
+def test_after_a_failed_gate_a_manual_materialisation_of_the_child_is_refused(tmp_path, lake):
+    """On an instance that was closed and opened again, as a person would on another day."""
+    home = tmp_path / "instance"
+    home.mkdir()
+    overrides = {"telemetry": {"enabled": False}}
+    with dg.DagsterInstance.local_temp(str(home), overrides=overrides) as first:
+        launcher(first, lake)("raw_corpora", "cleaned_shards", rows=3)
+    with dg.DagsterInstance.local_temp(str(home), overrides=overrides) as second:
+        result = launcher(second, lake)("cleaned_shards")
     assert not result.success
     failed = failure(result, "cleaned_shards")
     message = failed.user_failure_data.description
