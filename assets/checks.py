@@ -44,8 +44,8 @@ def _stored_verdict(file: str) -> tuple[Criterion, ...]:
             name=row["name"],
             passed=row["passed"],
             observed=None if row["observed"] is None else round(row["observed"], 6),
-            limit=f"{row['rule']} {row['limit']:.6g}",
-            examples=(row["detail"],) if row["detail"] else (),
+            limit=f"{row['rule']} {row['limit']:.6g}"
+            + (f" ({row['detail']})" if row["detail"] else ""),
         )
         for row in content["gate"]["rows"]
     )

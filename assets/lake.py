@@ -78,9 +78,19 @@ class Draft:
         assert self.artifact is not None, "result() belongs after the publishing block"
         cost = self.artifact.manifest["cost"]
         assert isinstance(cost, dict)
+        shown = {
+            name: float(f"{value:.6g}") if isinstance(value, float) else value
+            for name, value in metadata.items()
+        }
+        pictures = {
+            name: value
+            for name, value in shown.items()
+            if isinstance(value, dg.MarkdownMetadataValue)
+        }
         return dg.MaterializeResult(
             metadata={
-                **metadata,
+                **pictures,
+                **shown,
                 "path": dg.MetadataValue.path(self.artifact.folder),
                 **{f"cost/{name}": round(value, 3) for name, value in sorted(cost.items())},
             },
