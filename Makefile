@@ -4,7 +4,7 @@ BIN := .venv/bin
 export DAGSTER_DISABLE_TELEMETRY := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test check format bench lock clean distclean
+.PHONY: help setup demo dev test check format bench lock clean distclean readme
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -50,3 +50,6 @@ clean: ## remove everything the demo made (downloads too)
 
 distclean: clean ## ... and the environment
 	rm -rf .venv
+
+readme: setup ## put what the last demo printed into README.md
+	$(BIN)/python docs/print_demo.py

@@ -72,7 +72,7 @@ def evaluations(
     with publishing(context, lake, inputs=[trained, *shards.values()]) as draft:
         scores = score_domains(
             load_model(trained.folder / "final"),
-            {domain: artifact.folder for domain, artifact in shards.items()},
+            {domain: artifact.folder / "heldout" for domain, artifact in shards.items()},
             context_tokens=PRESET.target.model.context_tokens,
         )
         table = pl.DataFrame(

@@ -11,6 +11,9 @@ from assets.lake import Artifact, Lake, file_digests
 from quality.gates import Criterion, GateCrashed, GateReport
 from quality.suites import SUITES, Judge
 
+PARTITION_TAG = "dagster/partition"
+"""Run tag that gives a run its partition; a job of checks alone accepts no partition key."""
+
 
 def make_gate_check(
     asset: str,
@@ -38,7 +41,7 @@ def make_gate_check(
     judge_folder = SUITES[gate] if judge is None else judge
 
     def check(context: dg.AssetCheckExecutionContext, lake: Lake) -> dg.AssetCheckResult:
-        partition = context.partition_key if partitions_def is not None else None
+        partition = None if partitions_def is None else _partition(context)
         artifact = lake.artifact(asset, partition)
         report = run_gate(lake, artifact, gate, judge_folder)
         return _check_result(report, stored_at=report_path(lake, artifact, gate))
@@ -86,6 +89,16 @@ def run_gate(lake: Lake, artifact: Artifact, gate: str, judge: Judge) -> GateRep
     temporary.write_text(report.to_json())
     os.replace(temporary, path)
     return report
+
+
+def _partition(context: dg.AssetCheckExecutionContext) -> str:
+    if not context.has_partition_key:
+        raise dg.Failure(
+            "this gate judges one partition and the run has none: launch it with the tag "
+            f"{PARTITION_TAG}=<key>, or materialise the asset's partition again",
+            allow_retries=False,
+        )
+    return context.partition_key
 
 
 def _unchanged_files(artifact: Artifact) -> Criterion:

@@ -10,7 +10,7 @@ store verdicts are made in assets.gate_checks.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,6 +29,9 @@ GATES: dict[str, tuple[str, ...]] = {
     "training_plan": ("plan_within_evidence",),
 }
 """Gates that a version of an asset must have passed before anything consumes it."""
+
+JUDGES_ITS_INPUTS = frozenset({"shard_profile"})
+"""Assets whose gates make claims about their inputs, so a verdict on older inputs is none."""
 
 
 class GateOverride(dg.Config):
@@ -54,7 +57,9 @@ class Refusal:
     def describe(self) -> str:
         """Return what is refused, why, and what to do."""
         name = self.artifact.name
-        remedy = "correct its source and materialise it again" if self.report else "run the check"
+        remedy = "run the check"
+        if self.report is not None:
+            remedy = "correct its source, materialise it again and run the check"
         return (
             f"{name}, version {self.artifact.data_version}, gate {self.gate}: {self.problem}\n"
             f"  Remedy: {remedy} ({self.gate} on {name}); or, to consume it as it is, launch with "
@@ -111,7 +116,7 @@ def require_gates(
     refusals: list[Refusal] = []
     for artifact in consumed:
         for gate in GATES.get(artifact.asset, ()):
-            found = _stored_verdict(lake, artifact, gate)
+            found = _stored_verdict(lake, artifact, gate, beside=consumed)
             if isinstance(found, GateReport):
                 reports.append(found)
             else:
@@ -148,7 +153,9 @@ def report_path(lake: Lake, artifact: Artifact, gate: str) -> Path:
     return lake.gate_folder(artifact) / f"{gate}.json"
 
 
-def _stored_verdict(lake: Lake, artifact: Artifact, gate: str) -> GateReport | Refusal:
+def _stored_verdict(
+    lake: Lake, artifact: Artifact, gate: str, *, beside: Sequence[Artifact]
+) -> GateReport | Refusal:
     path = report_path(lake, artifact, gate)
 
     def refuse(problem: str, report: GateReport | None = None) -> Refusal:
@@ -166,7 +173,21 @@ def _stored_verdict(lake: Lake, artifact: Artifact, gate: str) -> GateReport | R
     if report.stops_consumers:
         errors = [row.describe() for row in report.failed if row.severity == "error"]
         return refuse("failed\n" + "\n".join(f"    {line}" for line in errors), report)
+    if artifact.asset in JUDGES_ITS_INPUTS and (replaced := _replaced_inputs(artifact, beside)):
+        names = ", ".join(replaced)
+        return refuse(f"passed for other versions of {names} than those to be consumed", report)
     return report
+
+
+def _replaced_inputs(artifact: Artifact, beside: Sequence[Artifact]) -> list[str]:
+    """Names of artifacts that are consumed in another version than `artifact` was made from."""
+    inputs = artifact.manifest["inputs"]
+    assert isinstance(inputs, dict), f"{artifact.name}: the manifest lists no inputs"
+    return sorted(
+        other.name
+        for other in beside
+        if other.name in inputs and inputs[other.name] != other.data_version
+    )
 
 
 def _record_override(

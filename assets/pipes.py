@@ -29,6 +29,8 @@ EXIT_RESUMABLE = 75
 """The process wrote a checkpoint and wants to be started again (EX_TEMPFAIL)."""
 EXITS_CONFIGURATION = frozenset({2, 78})
 """Wrong command line or configuration (EX_CONFIG): starting it again would change nothing."""
+EXITS_FINAL = frozenset({65, 70})
+"""The loss is not finite, or no batch can be drawn: another attempt would end the same way."""
 TAIL_LINES = 30
 """Last lines of output that an error message carries."""
 
@@ -220,5 +222,5 @@ def _failure(code: int, tail: Sequence[str]) -> dg.Failure:
     return dg.Failure(
         description=f"{what}. Its last lines:\n{last_lines}",
         metadata={"exit_code": code, "last_lines": last_lines},
-        allow_retries=code not in EXITS_CONFIGURATION,
+        allow_retries=code not in EXITS_CONFIGURATION | EXITS_FINAL,
     )

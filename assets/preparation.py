@@ -22,7 +22,7 @@ from assets.plots import plot_cleaning
 from assets.presets import config_digest
 from assets.tables import table_metadata
 from quality.cleaning import clean_corpus
-from quality.cleaning_profiles import CLEANING_PROFILES
+from quality.cleaning_profiles import find_profile
 from quality.heldout import choose_heldout
 
 GROUP = "preparation"
@@ -46,7 +46,7 @@ def cleaned_shards(
     clearance = require_gates(context, lake, raw, overrides=config)
     settings = settings_of("cleaned_shards", corpus.name)
     with publishing(context, lake, inputs=[raw], settings=settings) as draft:
-        summary = clean_corpus(raw.folder, draft.folder, CLEANING_PROFILES[corpus.cleaning])
+        summary = clean_corpus(raw.folder, draft.folder, find_profile(corpus.cleaning))
     rejected = pl.DataFrame(
         [(row.operator, row.reason, row.num_documents) for row in summary.rejected],
         schema={"operator": pl.String, "reason": pl.String, "documents": pl.Int64},

@@ -9,7 +9,6 @@ from typing import Annotated
 import yaml
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
-from training.proposer import ProposalConfig
 
 from quality.heldout import HeldoutConfig
 from training.config import (
@@ -23,6 +22,7 @@ from training.config import (
 from training.law_evidence import EvidenceConfig
 from training.law_gate import LawGateConfig
 from training.mixers import MIXERS
+from training.proposer import ProposalConfig
 from training.swarm import SwarmConfig
 
 STRICT = ConfigDict(extra="forbid")

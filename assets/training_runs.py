@@ -1,5 +1,6 @@
 """Group training: one run per method and seed, in a process of its own."""
 
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -84,6 +85,7 @@ def _train(
     config_file = work / "config.json"
     config_file.write_bytes(TypeAdapter(RunConfig).dump_json(run, indent=1))
     command = [sys.executable, "-m", "training.run", str(config_file), "--out", str(work)]
+    command += ["--parent-pid", str(os.getpid())]
     pipes.run(context=context, command=command, env={"OMP_NUM_THREADS": "1"})
 
 

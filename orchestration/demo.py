@@ -116,7 +116,7 @@ def materialise_all(lake: Lake, console: Console) -> int:
         TimeElapsedColumn(),
         TextColumn("{task.fields[note]}"),
     )
-    with Progress(*columns, console=console) as progress:
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         for stage in STAGES:
             num_runs += _run_stage(stage, lake, progress)
     if num_runs:
@@ -130,6 +130,7 @@ def _run_stage(stage: Stage, lake: Lake, progress: Progress) -> int:
     num_fresh = len(partitions) - len(tasks)
     note = "fresh" if not tasks else f"{num_fresh} fresh" if num_fresh else ""
     bar = progress.add_task(stage.title, total=len(partitions), completed=num_fresh, note=note)
+    began = time.monotonic()
     failed: list[Outcome] = []
     for outcome in run_tasks(tasks, num_workers=stage.num_workers):
         progress.advance(bar)
@@ -137,6 +138,9 @@ def _run_stage(stage: Stage, lake: Lake, progress: Progress) -> int:
             failed.append(outcome)
             name = "" if outcome.task.partition is None else f" {outcome.task.partition}"
             progress.console.print(f"[bold red]failed[/]{name}: {outcome.error}", highlight=False)
+    if not progress.console.is_terminal:  # a log has no bars
+        made, seconds = len(tasks) - len(failed), time.monotonic() - began
+        progress.console.print(f"{stage.title}: {made} made, {num_fresh} fresh, {seconds:.0f} s")
     if failed and stage.required:
         raise StageFailed(
             f"{stage.title}: {len(failed)} of {len(tasks)} runs failed; what was finished is kept: "

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 import polars as pl
 from pydantic import TypeAdapter
-from training.predictions import PredictionReport
-from training.proposer import Proposal
 
 from assets.lake import Lake
 from training.law_evidence import TargetEvidence
 from training.law_gate import LawVerdict
+from training.predictions import PredictionReport
+from training.proposer import Proposal
 from training.shard_format import read_manifest
 
 

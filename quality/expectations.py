@@ -71,9 +71,7 @@ def _validate(
     # The results come back in another order; the position travels with each expectation.
     suite = gx.ExpectationSuite(name)
     for position, expectation in enumerate(expectations):
-        suite.add_expectation(
-            expectation.copy(update={"id": None, "meta": {"position": position}})
-        )
+        suite.add_expectation(expectation.copy(update={"id": None, "meta": {"position": position}}))
     result = batch.validate(
         suite, result_format={"result_format": "BASIC", "partial_unexpected_count": MAX_EXAMPLES}
     )

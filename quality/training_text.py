@@ -9,16 +9,16 @@ from quality.document_batches import read_batches
 def iterate_training_documents(
     cleaned: Mapping[str, Path], heldout: Sequence[Path]
 ) -> Iterator[tuple[str, str]]:
-    """Yield (id, text) of every kept document that no held-out set contains.
+    """Yield (id, text) of every kept document that none of the given held-out sets contains.
 
-    A document is held out if a held-out set names its corpus and id, or holds a text with the same
-    `text_hash`: a copy of held-out text in another domain would leak just as well. So the sets of
-    all domains belong into `heldout`, not only the document's own.
+    A document is held out if a set names its corpus and id, or holds a text with the same
+    `text_hash`. A copy of held-out text in another domain leaks just as well: give the sets of all
+    domains, or test the whole corpus for it afterwards, as the `whole_corpus` gate does.
 
     Args:
         cleaned: Corpus name -> folder of its cleaned shards. Order: by corpus name, then document
             order.
-        heldout: Folders of the held-out sets of all domains.
+        heldout: Folders of held-out sets.
 
     Raises:
         BadDocuments: A table is missing, damaged or lacks a column.

@@ -12,8 +12,8 @@ objective (mean over evaluation domains of the predictions, never a fit to the m
 The law is compared with the best baseline by a paired bootstrap over runs of the held-out
 predictions: difference in MAE (negative: the law is better) and in Spearman (positive: better).
 The baseline is chosen after seeing the scores, which favours it. The predictions are not refitted
-inside this bootstrap. Leaving one out makes the rank of a useless predictor negative, not zero,
-because the mean of the others falls when the left-out loss is high: a cautious bias.
+inside this bootstrap. Leaving one out ranks a useless predictor below zero (the mean of the
+others falls when the left-out loss is high): a cautious bias.
 Shapes: N runs, E evaluation domains, B resamples.
 """
 
@@ -31,8 +31,6 @@ from training.arrays import Floats, Ints
 from training.fitted_laws import law_family, refit_laws
 from training.run_table import RunTable
 from training.trivial_baselines import BASELINES, Fold
-
-AVERAGE = "average"
 
 
 @config_dataclass(frozen=True, kw_only=True, slots=True, config=ConfigDict(extra="forbid"))

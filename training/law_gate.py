@@ -44,8 +44,11 @@ class LawGateConfig:
     """The upper bound of MAE(law) - MAE(best baseline) must lie below this."""
     max_regret_share: Annotated[float, Field(ge=0, le=1)] = 0.15
     """Most regret of the law's pick, as a share of the observed spread."""
-    max_hull_distance: Annotated[float, Field(ge=0, le=1)] = 0.02
-    """Most total variation distance of a proposal from the convex hull of the runs."""
+    max_hull_distance: Annotated[float, Field(ge=0, le=1)] = 0.05
+    """Most total variation distance of a proposal from the convex hull of the runs. On generated
+    swarms (24 runs, 7 domains) the error of the predicted average was 1.3 times that inside the
+    hull up to 0.05, 1.7 times up to 0.1, 5 times beyond 0.2, although the law was of the true
+    form; on real losses expect worse."""
     max_nearest_distance: Annotated[float, Field(gt=0, le=1)] | None = None
     """Most total variation distance of a proposal from the nearest run. None: the distance of the
     loneliest run from its nearest neighbour."""

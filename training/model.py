@@ -92,7 +92,7 @@ def split_rows(rows: Tensor, vocab_size: int) -> tuple[Tensor, ...]:
     blocks beyond 32 MiB are given back to the system and cleared again at every step.
     """
     limit = MAX_LOGITS[rows.device.type]
-    return rows.split(max(1, limit // ((rows.shape[1] - 1) * vocab_size)))
+    return torch.split(rows, max(1, limit // ((rows.shape[1] - 1) * vocab_size)))
 
 
 def save_model(model: PreTrainedModel, folder: Path) -> None:

@@ -12,6 +12,7 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from quality.expectations import run_suite
+from quality.filters.declared_language import UNDECLARED
 from quality.gate_tables import read_counts, read_object, read_table, unreadable, verdict
 from quality.gates import Criterion, equality_check
 
@@ -24,8 +25,6 @@ REJECTED_COLUMNS = dict.fromkeys(("id", "operator", "reason"), pl.String)
 """Columns of the rejected documents that this gate needs."""
 CONTROL_CHARACTERS = r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u{feff}]"
 """All of Unicode's category Cc but tab and line feed, and the byte order mark."""
-NO_LANGUAGE = ("", "und", "mul", "zxx")
-"""Declared codes that promise no particular language (ISO 639-2)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, config=ConfigDict(extra="forbid"))
@@ -120,7 +119,7 @@ def _declared(documents: pl.DataFrame) -> str | None:
     """Return the first subtag of the declared language, None if none is promised."""
     declared = documents["language"].drop_nulls()
     code = str(declared[0]).lower().split("-")[0] if len(declared) else ""
-    return None if code in NO_LANGUAGE else code
+    return None if code in UNDECLARED else code
 
 
 def _account(

@@ -10,6 +10,7 @@ from pydantic.dataclasses import dataclass
 from quality.expectations import run_suite
 from quality.gate_tables import read_counts, read_object, read_table, verdict
 from quality.gates import Criterion, equality_check, limit_check
+from quality.raw_corpus import EMPTY
 
 if TYPE_CHECKING:
     from great_expectations.expectations.expectation import Expectation
@@ -20,6 +21,8 @@ COLUMNS = dict.fromkeys(
 """Columns of the artifact."""
 NOT_A_LICENCE = ["", "unknown", "none", "NOASSERTION"]
 """Values that declare nothing."""
+COUNTS = ("num_documents", "num_unreadable", "num_texts", "num_left_out")
+"""Counts of the summary that this gate needs."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, config=ConfigDict(extra="forbid"))
@@ -28,9 +31,8 @@ class RawLimits:
 
     min_documents: Annotated[int, Field(ge=1)] = 1
     """Fewest documents."""
-    max_damaged_share: Annotated[float, Field(ge=0, le=1)] = 0.05
-    """Largest share of damaged texts among all texts, 0 to 1. A text that is merely empty was put
-    aside too, but is no damage."""
+    max_unreadable_share: Annotated[float, Field(ge=0, le=1)] = 0.05
+    """Largest share of damaged among all source texts, 0 to 1. Empty ones are not damaged."""
 
 
 def expectations(limits: RawLimits) -> list["Expectation"]:
@@ -76,26 +78,22 @@ def _criteria(folder: Path, limits: RawLimits) -> tuple[Criterion, ...]:
     )
     unreadable = read_table(
         folder / "unreadable.parquet",
-        [pl.format("{}: {}", "source", "reason").alias("case")],
+        ["source", "reason"],
         columns=dict.fromkeys(("source", "reason", "detail"), pl.String),
     )
-    summary = read_object(folder / "summary.json")
-    counted, counted_unreadable, num_texts, num_damaged = read_counts(
-        summary,
-        "num_documents",
-        "num_unreadable",
-        "num_texts",
-        "num_damaged",
-        file="summary.json",
+    counted, counted_unreadable, num_texts, num_left_out = read_counts(
+        read_object(folder / "summary.json"), *COUNTS, file="summary.json"
     )
+    damaged = unreadable.filter(~pl.col("reason").is_in(EMPTY).fill_null(False))
+    num_sources = num_texts + num_left_out + unreadable.height
     frame = documents.to_pandas(use_pyarrow_extension_array=True)
     return (
         *run_suite(frame, expectations(limits), name="raw_documents"),
         limit_check(
-            "damaged_share",
-            num_damaged / max(num_texts + num_damaged, 1),
-            at_most=limits.max_damaged_share,
-            examples=unreadable["case"].head(5).drop_nulls(),
+            "unreadable_share",
+            damaged.height / max(num_sources, 1),
+            at_most=limits.max_unreadable_share,
+            examples=damaged.select(pl.format("{}: {}", "source", "reason")).to_series(),
         ),
         equality_check("summary_counts_documents", counted, documents.height),
         equality_check("summary_counts_unreadable", counted_unreadable, unreadable.height),

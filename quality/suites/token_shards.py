@@ -21,9 +21,13 @@ if TYPE_CHECKING:
     from great_expectations.expectations.expectation import Expectation
 
 SPLITS = ("train", "heldout")
-COUNTS = {"num_tokens": pl.Int64, "num_bytes": pl.Int64, "start": pl.Int64}
-"""Integer columns of the document table."""
-COLUMNS = {"document_id": pl.String, "shard": pl.Int32, **COUNTS}
+COLUMNS = {
+    "document_id": pl.String,
+    "shard": pl.Int32,
+    "start": pl.Int64,
+    "num_tokens": pl.Int64,
+    "num_bytes": pl.Int64,
+}
 """Columns of the document table."""
 DTYPES: dict[str, np.dtype[np.uint16] | np.dtype[np.uint32]] = {
     "uint16": np.dtype("<u2"),

@@ -1,0 +1,100 @@
+import json
+
+import numpy as np
+import pytest
+
+from training.fitted_laws import (
+    FittedLaws,
+    bootstrap_laws,
+    fit_laws,
+    law_family,
+    prediction_intervals,
+)
+from training.mixing_laws.log_linear import LogLinearLaw
+from training.run_table import RunTable
+
+WEIGHTS = np.random.default_rng(0).dirichlet(np.ones(3), size=20)
+SLOPES = np.array([[-0.9, 0.2, 0.6], [0.4, -0.8, 0.3]])
+
+
+def table(noise=0.0, num_runs=20):
+    rng = np.random.default_rng(1)
+    losses = 1.5 + np.exp(WEIGHTS @ SLOPES.T) + rng.normal(0, noise, (20, 2)) if noise else None
+    if losses is None:
+        losses = 1.5 + np.exp(WEIGHTS @ SLOPES.T)
+    return RunTable(
+        run_ids=tuple(f"r{number:02d}" for number in range(num_runs)),
+        domains=("web", "code", "math"),
+        eval_domains=("code", "forum"),
+        weights=WEIGHTS[:num_runs],
+        losses=losses[:num_runs],
+    )
+
+
+def test_every_evaluation_domain_gets_its_own_law():
+    laws = fit_laws(table())
+    np.testing.assert_allclose(laws.predict(WEIGHTS), table().losses, atol=1e-6)
+    assert laws.eval_domains == ("code", "forum")
+
+
+def test_json_round_trip_keeps_predictions():
+    laws = fit_laws(table(0.01))
+    text = json.dumps(laws.to_json(), sort_keys=True)
+    back = FittedLaws.from_json(json.loads(text))
+    np.testing.assert_array_equal(back.predict(WEIGHTS), laws.predict(WEIGHTS))
+    assert back.domains == laws.domains
+
+
+def test_json_with_foreign_laws_or_method_is_refused():
+    record = fit_laws(table()).to_json()
+    with pytest.raises(ValueError, match="wanted"):
+        FittedLaws.from_json({**record, "eval_domains": ["code"]})
+    with pytest.raises(ValueError, match="unknown mixing law 'magic'"):
+        FittedLaws.from_json({**record, "method": "magic"})
+    with pytest.raises(ValueError, match="unknown mixing law"):
+        law_family("magic")
+
+
+def test_bootstrap_spreads_with_noise_and_is_decided_by_its_seed():
+    wide, narrow = (bootstrap_laws(table(noise), num_refits=40) for noise in (0.05, 0.005))
+
+    def width(refits):
+        low, high = prediction_intervals(refits, WEIGHTS)
+        assert (low <= high).all()
+        return (high - low).mean()
+
+    assert width(wide) > 3 * width(narrow)
+    again = bootstrap_laws(table(0.05), num_refits=40)
+    np.testing.assert_array_equal(again[7].predict(WEIGHTS), wide[7].predict(WEIGHTS))
+    other = bootstrap_laws(table(0.05), num_refits=40, seed=1)
+    assert not np.array_equal(other[7].predict(WEIGHTS), wide[7].predict(WEIGHTS))
+
+
+def test_noise_free_refits_agree():
+    low, high = prediction_intervals(bootstrap_laws(table(), num_refits=20), WEIGHTS)
+    np.testing.assert_allclose(low, high, atol=1e-5)
+
+
+def test_intervals_are_quantiles_worked_by_hand():
+    refits = [
+        FittedLaws(
+            method="log_linear",
+            domains=("a",),
+            eval_domains=("a",),
+            laws=(LogLinearLaw(irreducible_loss=float(c), sensitivities=np.zeros(1)),),
+        )
+        for c in range(11)
+    ]
+    low, high = prediction_intervals(refits, np.ones((1, 1)), level=0.8)
+    assert (low[0, 0], high[0, 0]) == (pytest.approx(2.0), pytest.approx(10.0))
+
+
+def test_rejects():
+    with pytest.raises(ValueError, match="num_refits"):
+        bootstrap_laws(table(), num_refits=0)
+    with pytest.raises(ValueError, match="more than 5 runs, got 5"):
+        bootstrap_laws(table(num_runs=5))
+    with pytest.raises(ValueError, match="need refits"):
+        prediction_intervals([], WEIGHTS)
+    with pytest.raises(ValueError, match="level"):
+        prediction_intervals([fit_laws(table())], WEIGHTS, level=1.0)
