@@ -221,6 +221,14 @@ def test_profile_uses_a_logarithmic_axis_for_wide_lengths(drawn):
     assert drawn[0].axes[0].patches[0].get_data().values.tolist() == [5, 3]
 
 
+def test_predicted_and_actual_share_limits_that_hold_every_bar(drawn):
+    plots.plot_predicted_against_actual(PREDICTED)
+    axes = drawn[0].axes[0]
+    assert axes.get_xlim() == axes.get_ylim()
+    # the bar from 3.9 and the point at 5.0, and 6 % of the distance beyond
+    np.testing.assert_allclose(axes.get_xlim(), (3.9 - 0.066, 5.0 + 0.066))
+
+
 def test_no_interval_is_drawn_for_too_few_seeds(drawn):
     plots.plot_methods(DIFFERENCES, baseline="uniform", min_seeds=3)
     bars = [container for container in drawn[0].axes[0].containers if container.has_xerr]

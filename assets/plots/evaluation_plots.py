@@ -150,8 +150,8 @@ def plot_predicted_against_actual(losses: Sequence[PredictedLoss]) -> bytes:
                 markersize=5.5,
                 elinewidth=0.8,
             )
-        low = min(min(one.predicted, one.actual) for one in losses)
-        high = max(max(one.predicted, one.actual) for one in losses)
+        ends = [_reach(one) for one in losses]
+        low, high = min(low for low, _ in ends), max(high for _, high in ends)
         margin = 0.06 * (high - low) or 0.01
         limits = (low - margin, high + margin)
         axes.plot(limits, limits, color=style.QUIET, linewidth=0.8, zorder=1)
@@ -166,12 +166,20 @@ def plot_predicted_against_actual(losses: Sequence[PredictedLoss]) -> bytes:
         axes.grid(axis="both")
         for name in domains:
             colour = style.series_look(domains.index(name)).colour
-            axes.scatter([], [], marker="s", color=colour, label=style.plain_name(name))
+            axes.plot([], [], linewidth=5, color=colour, label=style.plain_name(name))
         for index, name in enumerate(methods):
             marker = style.MARKERS[index % len(style.MARKERS)]
             axes.scatter([], [], marker=marker, color=style.INK, label=name)
         axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0)
         return style.as_png(figure)
+
+
+def _reach(one: PredictedLoss) -> tuple[float, float]:
+    """Least and largest loss that the point and its bars touch."""
+    error = one.actual_error or 0.0
+    touched = [one.predicted, one.low, one.high, one.actual - error, one.actual + error]
+    known = [value for value in touched if value is not None]
+    return min(known), max(known)
 
 
 def plot_cost(cpu_seconds: Mapping[str, float], gpu_seconds: Mapping[str, float]) -> bytes:
@@ -198,8 +206,10 @@ def plot_cost(cpu_seconds: Mapping[str, float], gpu_seconds: Mapping[str, float]
 
 
 def duration(seconds: float) -> str:
-    """Seconds as a person says them: 0.4 s, 37 s, 2 min 05 s, 3 h 07 min."""
-    if seconds < 10:
+    """Seconds as a person says them: < 0.1 s, 0.4 s, 37 s, 2 min 05 s, 3 h 07 min."""
+    if 0 < seconds < 0.05:
+        return "< 0.1 s"
+    if seconds < 9.95:
         return f"{seconds:.1f} s"
     whole = round(seconds)
     if whole < 60:

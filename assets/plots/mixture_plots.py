@@ -119,7 +119,7 @@ def plot_law_fit(
             axes.locator_params(nbins=4)
             axes.grid(axis="both")
             if notes and name in notes:
-                axes.text(0.04, 0.96, notes[name], transform=axes.transAxes, va="top", fontsize=7.5)
+                axes.set_xlabel(notes[name], fontsize=7.5)
         for axes in panels[len(eval_domains) :]:
             axes.remove()
         figure.supxlabel("predicted loss (nats per token)", fontsize=9, color=style.QUIET)

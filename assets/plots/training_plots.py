@@ -89,6 +89,8 @@ def plot_sampling_weights(
 ) -> bytes:
     """Sampling weights over steps as stacked areas that fill the height, as PNG.
 
+    A weight holds for its whole step, so the areas have stairs, not slopes.
+
     Args:
         steps: Numbers of the steps.
         weights: Domain -> its weight in each step; they sum to 1 over the domains.
@@ -103,6 +105,7 @@ def plot_sampling_weights(
             colors=[look.colour for look in looks],
             edgecolor="white",
             linewidth=0.4,
+            step="mid",
         )
         for area, look in zip(areas, looks, strict=True):
             area.set_hatch(look.hatch)
