@@ -40,7 +40,7 @@ HUES = (
 DASHES = ("-", "--", ":", "-.")
 HATCHES = ("", "///", "...", "xxx")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
-DOTS_PER_INCH = 130
+DOTS_PER_INCH = 105
 _STYLE: "dict[RcKeyType, object]" = {
     "font.family": "DejaVu Sans",
     "font.size": 9,
