@@ -98,7 +98,7 @@ def _partition(context: dg.AssetCheckExecutionContext) -> str:
             f"{PARTITION_TAG}=<key>, or materialise the asset's partition again",
             allow_retries=False,
         )
-    return context.partition_key
+    return str(context.partition_key)
 
 
 def _unchanged_files(artifact: Artifact) -> Criterion:
