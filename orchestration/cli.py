@@ -45,6 +45,7 @@ def demo(preset: PresetOption = None) -> None:
     _choose(preset)
     from rich.console import Console
 
+    from assets.partitions import PRESET, TRAINING_RUNS
     from orchestration import deployments
     from orchestration.demo import StageFailed, materialise_all
     from orchestration.report import write_report
@@ -58,10 +59,12 @@ def demo(preset: PresetOption = None) -> None:
     except StageFailed as error:
         console.print(f"[bold red]{error}[/]")
         raise typer.Exit(1) from error
-    print_summary(lake, console)
+    runs = list(TRAINING_RUNS)
+    print_summary(lake, console, run_ids=runs)
     if num_runs == 0:
         console.print("Everything is fresh: no asset was re-made.")
-    report_path = write_report(lake, deployments.home() / "report.html")
+    out = deployments.home() / "report.html"
+    report_path = write_report(lake, out, preset=PRESET.name, run_ids=runs)
     console.print(f"Report: {report_path}   UI: make dev", soft_wrap=True)
 
 
@@ -94,13 +97,15 @@ def report(
     _choose(preset)
     from rich.console import Console
 
+    from assets.partitions import PRESET, TRAINING_RUNS
     from orchestration import deployments
     from orchestration.report import write_report
     from orchestration.summary import print_summary
 
-    lake = deployments.lake()
-    print_summary(lake, Console())
-    typer.echo(f"Report: {write_report(lake, out or deployments.home() / 'report.html')}")
+    lake, runs = deployments.lake(), list(TRAINING_RUNS)
+    print_summary(lake, Console(), run_ids=runs)
+    out = out or deployments.home() / "report.html"
+    typer.echo(f"Report: {write_report(lake, out, preset=PRESET.name, run_ids=runs)}")
 
 
 @app.command(epilog="Example: mixwright check   (in CI, no GPU and no network)")

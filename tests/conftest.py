@@ -114,9 +114,8 @@ def _publish(lake, asset, partition, files, created="2026-03-04T05:06:07+00:00")
 
 
 def _publish_corpora(lake):
-    dropped = [("length", "too few words", 6), ("exact_deduplication", "copy of another", 4)]
-    names = ("operator", "reason", "num_documents")
-    rejected = [dict(zip(names, row, strict=True)) for row in dropped]
+    rejected = [{"operator": "length", "reason": "too few words", "num_documents": 6}]
+    rejected += [{"operator": "copies", "reason": "copy of another", "num_documents": 4}]
     for number, domain in enumerate(COLOURS):
         said = {"domain": [domain] * 2, "licence": ["CC-BY-4.0"] * 2}
         raw = {"num_documents": 100, "num_bytes": 3_210_000, "num_unreadable": number}
@@ -138,8 +137,8 @@ def _run_result(run_id, shares):
     }
 
 
-def _publish_mixture(lake, *, noise=0.001):
-    """Swarm, proxies, law and plan; with much noise the law cannot pass its gate."""
+def _publish_mixture(lake):
+    """Swarm, proxies, and the law and plan that are really fitted to them."""
     from training.fitted_laws import bootstrap_laws, fit_laws
     from training.law_evidence import EvidenceConfig, gather_evidence
     from training.law_gate import judge_law
@@ -148,11 +147,10 @@ def _publish_mixture(lake, *, noise=0.001):
 
     rng = np.random.default_rng(5)
     weights = rng.dirichlet(np.ones(3), size=18)
-    losses = 3.0 + np.exp(-2.0 * weights) + rng.normal(scale=noise, size=weights.shape)
+    losses = 3.0 + np.exp(-2.0 * weights) + rng.normal(scale=0.001, size=weights.shape)
     run_ids = tuple(f"proxy-{number:03d}-abcd" for number in range(18))
-    table = RunTable(
-        run_ids=run_ids, domains=COLOURS, eval_domains=COLOURS, weights=weights, losses=losses
-    )
+    names = {"domains": COLOURS, "eval_domains": COLOURS}
+    table = RunTable(run_ids=run_ids, weights=weights, losses=losses, **names)
     shares = {f"p_{domain}": weights[:, index] for index, domain in enumerate(COLOURS)}
     swarm = pl.DataFrame({"run_id": run_ids, "seed": [0] * 18, **shares})
     _publish(lake, "swarm", None, {"swarm.parquet": swarm, "swarm.json": {}})
@@ -161,10 +159,9 @@ def _publish_mixture(lake, *, noise=0.001):
         _publish(lake, "proxy_runs", run_id, {"result.json": result})
     laws = fit_laws(table)
     evidence = gather_evidence(table, config=EvidenceConfig(num_folds=6, num_resamples=100))
-    gate = judge_law(evidence)
     content = {
         "evidence": evidence.to_json(),
-        "gate": gate.to_json(),
+        "gate": judge_law(evidence).to_json(),
         "excluded": [{"run_id": "proxy-099-dead", "reason": "stopped at step 3 of 20"}],
     }
     files = {
@@ -191,7 +188,6 @@ def _publish_mixture(lake, *, noise=0.001):
         "epochs": {name: share * 1.6384 for name, share in proposal.mixture().items()},
     }
     _publish(lake, "training_plan", None, {"plan.json": plan})
-    return proposal
 
 
 def _publish_run(lake, method, seed):
@@ -200,14 +196,8 @@ def _publish_run(lake, method, seed):
     lines = [{"step": 0, "heldout": {"blue": 9.0}}]
     for step in range(1, 21):
         drift = 0.01 * step if method == "aioli" else 0.0
-        lines.append(
-            {
-                "step": step,
-                "loss": 9.0 - 0.1 * step,
-                "train": {"blue": 9.0 - 0.1 * step},
-                "requested": shares | {"blue": 0.5 - drift, "red": 0.2 + drift},
-            }
-        )
+        requested = shares | {"blue": 0.5 - drift, "red": 0.2 + drift}
+        lines.append({"step": step, "loss": 9.0, "train": {}, "requested": requested})
     metrics = "".join(json.dumps(line) + "\n" for line in lines)
     result = _run_result(run_id, shares)
     _publish(lake, "training_runs", run_id, {"result.json": result, "metrics.jsonl": metrics})
@@ -243,12 +233,8 @@ def _publish_comparison(lake, scores):
         actual="loss_nats",
         actual_se="loss_se",
     )
-    one = {
-        "spearman": 1.0,
-        "level_error_nats": 0.3,
-        "offset_nats": 0.3,
-        "recalibrated_error_nats": 0.0,
-    }
+    one = {"spearman": 1.0, "level_error_nats": 0.3, "offset_nats": 0.3}
+    one["recalibrated_error_nats"] = 0.0
     content = {"rows": [], "per_domain": dict.fromkeys(COLOURS, one), "average": one}
     files = {"comparison.parquet": comparison, "scores.json": content}
     _publish(lake, "predicted_vs_actual", None, files)
@@ -271,13 +257,8 @@ def _publish_gates(lake):
         criterion = Criterion(
             name="unreadable_share", passed=domain == "blue", observed=0.25, limit="<= 0.1"
         )
-        report = GateReport(
-            gate="raw_documents",
-            asset="raw_corpora",
-            partition=artifact.partition,
-            data_version=artifact.data_version,
-            rows=(criterion,),
-        )
+        of = {"partition": artifact.partition, "data_version": artifact.data_version}
+        report = GateReport(gate="raw_documents", asset="raw_corpora", rows=(criterion,), **of)
         path = report_path(lake, artifact, "raw_documents")
         (path.parent / "overrides").mkdir(parents=True)
         path.write_text(report.to_json())

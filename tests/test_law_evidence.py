@@ -1,3 +1,4 @@
+import functools
 import json
 
 import numpy as np
@@ -26,9 +27,14 @@ def table(losses=None, weights=WEIGHTS, eval_domains=DOMAINS):
     )
 
 
+@functools.cache
+def good_evidence():
+    return gather_evidence(table())
+
+
 def test_a_run_is_predicted_by_a_law_that_did_not_see_it():
     runs = table()
-    evidence = gather_evidence(runs)
+    evidence = good_evidence()
     assert evidence.num_folds == 20
     kept = np.arange(20) != 4
     alone = fit_laws(
@@ -47,14 +53,14 @@ def test_what_a_run_measured_does_not_touch_its_own_prediction():
     runs = table()
     spoiled = runs.losses.copy()
     spoiled[4] += 0.3
-    before, after = gather_evidence(runs), gather_evidence(table(spoiled))
+    before, after = good_evidence(), gather_evidence(table(spoiled))
     np.testing.assert_allclose(after.predicted[4], before.predicted[4], atol=1e-9)
     assert np.abs(after.predicted - before.predicted).max() > 1e-4
 
 
 def test_scores_are_those_of_the_held_out_predictions():
     runs = table()
-    evidence = gather_evidence(runs)
+    evidence = good_evidence()
     code, observed = evidence.per_domain["code"], runs.losses[:, 1]
     predicted = evidence.predicted[:, 1]
     assert code.law.spearman == pytest.approx(spearmanr(predicted, observed).statistic)
@@ -70,13 +76,13 @@ def test_scores_are_those_of_the_held_out_predictions():
 
 
 def test_the_average_objective_is_the_mean_of_predictions():
-    evidence = gather_evidence(table())
+    evidence = good_evidence()
     error = np.abs(evidence.predicted.mean(axis=1) - table().losses.mean(axis=1)).mean()
     assert evidence.average.law.mae_nats == pytest.approx(error)
 
 
 def test_law_beats_trivial_predictors_where_it_is_true():
-    difference = gather_evidence(table()).average.error_difference
+    difference = good_evidence().average.error_difference
     assert difference.low <= difference.value <= difference.high < 0
 
 
@@ -105,7 +111,7 @@ def test_spearman_of_ties_and_constants():
 
 
 def test_files():
-    evidence = gather_evidence(table())
+    evidence = good_evidence()
     record = json.loads(json.dumps(evidence.to_json(), allow_nan=False))
     assert record["num_runs"] == 20
     frame = evidence.predictions()
@@ -116,7 +122,7 @@ def test_files():
 
 
 def test_same_seed_same_evidence():
-    assert gather_evidence(table()).to_json() == gather_evidence(table()).to_json()
+    assert gather_evidence(table()).to_json() == good_evidence().to_json()
 
 
 def test_rejects():

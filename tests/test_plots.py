@@ -235,6 +235,14 @@ def test_sampling_weights_legend_reads_like_the_stack(drawn):
     assert legend == ["prose", "code"]
 
 
+def test_ticks_between_whole_percentages_keep_their_decimal(drawn):
+    CASES["plan"][0]()
+    formatter = drawn[0].axes[0].xaxis.get_major_formatter()
+    formatter.set_locs([0.0, 0.025, 0.05])
+    formatter.axis.set_view_interval(0.0, 0.05, ignore=True)
+    assert formatter(0.025) == "2.5%"
+
+
 def test_no_two_of_thirty_series_look_alike():
     looks = {(look.colour, look.dash) for look in map(plot_style.series_look, range(30))}
     assert len(looks) == 30

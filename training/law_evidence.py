@@ -214,7 +214,8 @@ def spearman(first: Floats, second: Floats) -> Floats:
     a, b = (rank - rank.mean(axis=-1, keepdims=True) for rank in ranks)
     scale = np.sqrt((a**2).sum(axis=-1) * (b**2).sum(axis=-1))
     product = (a * b).sum(axis=-1)
-    return np.divide(product, scale, out=np.full(product.shape, np.nan), where=scale > 0)
+    correlation: Floats = np.where(scale > 0, product / np.where(scale > 0, scale, 1.0), np.nan)
+    return correlation
 
 
 def _law_predictions(table: RunTable, folds: Ints, method: str) -> Floats:

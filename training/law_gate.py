@@ -174,6 +174,7 @@ def hull_distance(weights: Floats, mixture: Floats) -> float:
         method="highs",
     )
     assert solution.success, solution.message
+    assert solution.fun is not None
     return max(0.0, float(solution.fun))
 
 

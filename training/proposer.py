@@ -204,7 +204,8 @@ def _importance(laws: FittedLaws, config: ProposalConfig) -> Floats:
     raw = np.array([config.objective[name] for name in laws.eval_domains], dtype=np.float64)
     if not np.isfinite(raw).all() or (raw < 0).any() or raw.sum() <= 0:
         raise ValueError(f"objective needs weights >= 0 with a sum > 0, got {config.objective}")
-    return raw / raw.sum()
+    normalised: Floats = raw / raw.sum()
+    return normalised
 
 
 def _require_names(what: str, given: Mapping[str, float], wanted: Sequence[str]) -> None:

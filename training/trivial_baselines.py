@@ -59,7 +59,8 @@ def predict_entropy(fold: Fold) -> Floats:
 def predict_nearest_run(fold: Fold) -> Floats:
     """Loss of the nearest training run, the first of equals, shape (M, E)."""
     distance = np.abs(fold.heldout_weights[:, None] - fold.weights[None]).sum(axis=2)
-    return fold.losses[distance.argmin(axis=1)]
+    nearest: Floats = fold.losses[distance.argmin(axis=1)]
+    return nearest
 
 
 def predict_linear(fold: Fold) -> Floats:

@@ -74,7 +74,8 @@ def plot_swarm(run_ids: Sequence[str], domains: Sequence[str], weights: Floats) 
             colour = "white" if share > DARK_SHARE * top else style.INK
             text = f"{share:.0%}" if share > 0 else "·"
             axes.text(column, row, text, ha="center", va="center", fontsize=7, color=colour)
-        bar = figure.colorbar(image, ax=axes, fraction=0.03, pad=0.02, format="{x:.0%}")
+        bar = figure.colorbar(image, ax=axes, fraction=0.03, pad=0.02)
+        style.percentages(bar.ax.yaxis)
         bar.set_label("requested share of the rows")
         bar.outline.set_visible(False)
         return style.as_png(figure)
@@ -205,7 +206,7 @@ def plot_plan(
         )
         style.name_rows(axes, names)
         _note_beside(axes, "epochs", [f"{epochs[name]:.2f}" for name in names])
-        axes.xaxis.set_major_formatter("{x:.0%}")
+        style.percentages(axes.xaxis)
         axes.set_xlim(left=0)
         axes.set(xlabel="weight", title="Natural and proposed weights")
         style.legend_above(axes)

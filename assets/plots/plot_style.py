@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
     from matplotlib.typing import RcKeyType
 
@@ -195,6 +196,13 @@ def short_count(value: int | float) -> str:
             digits = max(0, 2 - int(math.log10(max(abs(value) / factor, 1.0))))
             return f"{value / factor:.{digits}f} {letter}"
     return f"{value:.0f}"
+
+
+def percentages(axis: "Axis") -> None:
+    """Write the shares of an axis as percentages, with as many decimals as its ticks need."""
+    from matplotlib.ticker import PercentFormatter
+
+    axis.set_major_formatter(PercentFormatter(xmax=1.0))
 
 
 def thousands(axes: "Axes", axis: str = "x") -> None:

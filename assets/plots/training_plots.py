@@ -110,7 +110,7 @@ def plot_sampling_weights(
         if len(steps) > 1:
             axes.set_xlim(steps[0], steps[-1])
         axes.locator_params(axis="x", integer=True)
-        axes.yaxis.set_major_formatter("{x:.0%}")
+        style.percentages(axes.yaxis)
         _legend_beside(axes, reverse=True)
         return style.as_png(figure)
 

@@ -8,11 +8,14 @@ Source: Ye et al. 2024, "Data Mixing Laws", arXiv:2403.16952; the form without t
 the exponential as in Olmix, arXiv:2602.12237 (since p sums to 1, a factor k only adds log k to
 every t_j). Deviation: both start a quasi-Newton search of the Huber loss (threshold 0.02 nats)
 from many random points. For fixed c, log(L - c) is linear in p, so here a grid over c gives
-starting points in closed form; each is refined and the best end is kept. Refinement is a damped
-Gauss-Newton iteration on the same Huber loss with c kept in its interval. The loss at a corner,
-exp(t_j), is kept below ten times the highest loss seen: runs that say nothing of a corner would
-else let it grow without end, which no model can show and no minimiser can handle. Nothing is
-random, and a stack of refits (leave runs out, draw with replacement) is solved at once.
+starting points in closed form; each is refined a little and the best three to the end, by a damped
+Gauss-Newton iteration on the same Huber loss with c kept in its interval. Two bounds are added:
+exp(t_j), the loss at a corner, stays below ten times the highest loss seen (runs that say nothing
+of a corner would else let it grow without end, which no model can show and no minimiser can
+handle), and t_j >= -30, below which exp(t_j) is nothing. Nothing is random, and a stack of refits
+(leave runs out, draw with replacement) is solved at once. The objective has several basins: against
+an independent search from random starts no fit of published runs fell short, but one refit of pure
+noise ended 13 % above the minimum.
 
 Parameters are identified only through predictions: with noise, c trades against t.
 Shapes: N runs, D training domains, R refits, G values of c.
@@ -28,12 +31,15 @@ from training.arrays import Floats, require_simplex
 
 HUBER_NATS = 0.02
 GRID = np.array([0.0, 0.15, 0.3, 0.45, 0.6, 0.7, 0.8, 0.87, 0.93, 0.97, 0.99])
+ROUGH_ITERATIONS = 25
+NUM_FINALISTS = 3
 MAX_ITERATIONS = 300
 STEP_TOLERANCE = 1e-9
-DECREASE_TOLERANCE = 1e-11
+DECREASE_TOLERANCE = 1e-8
 MAX_DAMPING = 1e12
 LIGHT_DAMPING = 1e-3
 CORNER_FACTOR = 10.0
+CORNER_DEPTH = 30.0
 
 
 class _Record(BaseModel):
@@ -136,7 +142,7 @@ def _bounds(losses: Floats, counts: Floats, num_domains: int) -> tuple[Floats, F
     highest = np.where(counts > 0, losses, 0.0).max(axis=1)
     upper = np.repeat(np.log(CORNER_FACTOR * highest)[:, None], num_domains + 1, axis=1)
     upper[:, 0] = lowest * (1 - 1e-6)
-    lower = np.full_like(upper, -np.inf)
+    lower = np.full_like(upper, -CORNER_DEPTH)
     lower[:, 0] = 0.0
     return lower, upper
 
@@ -164,17 +170,28 @@ def _start(
 
 
 def _search(weights: Floats, losses: Floats, counts: Floats) -> Floats:
-    """Refine every start and keep the best end of each refit, shape (R, D + 1).
+    """Refine every start a little, the best few to the end; shape (R, D + 1).
 
     The start with the lowest objective often leads into a worse basin than another start: picking
     it first cost up to 2.3 times the minimum in leave-one-out fits of published runs.
     """
     bounds = _bounds(losses, counts, weights.shape[1])
-    best = np.zeros((len(counts), weights.shape[1] + 1))
-    best_value = np.full(len(counts), np.inf)
+    tried, values = [], []
     for share in GRID:
         start = _start(weights, losses, counts, share=share, bounds=bounds)
-        params = _refine(weights, losses, counts, params=start, bounds=bounds)
+        rough = _refine(
+            weights, losses, counts, params=start, bounds=bounds, iterations=ROUGH_ITERATIONS
+        )
+        tried.append(rough)
+        values.append(_objective(weights, losses, counts, rough))
+    ranking = np.argsort(np.array(values), axis=0, kind="stable")
+    best = np.zeros((len(counts), weights.shape[1] + 1))
+    best_value = np.full(len(counts), np.inf)
+    for place in ranking[:NUM_FINALISTS]:
+        chosen = np.array(tried)[place, np.arange(len(counts))]
+        params = _refine(
+            weights, losses, counts, params=chosen, bounds=bounds, iterations=MAX_ITERATIONS
+        )
         value = _objective(weights, losses, counts, params)
         better = value < best_value
         best[better], best_value[better] = params[better], value[better]
@@ -199,13 +216,14 @@ def _refine(
     *,
     params: Floats,
     bounds: tuple[Floats, Floats],
+    iterations: int,
 ) -> Floats:
     """Damped, projected Gauss-Newton on the Huber loss until each refit stands still."""
     params = params.copy()
     value = _objective(weights, losses, counts, params)
     damping = np.full(len(params), 1e-3)
     active = np.arange(len(params))
-    for _ in range(MAX_ITERATIONS):
+    for _ in range(iterations):
         old = params[active]
         box = (bounds[0][active], bounds[1][active])
         normal, slope = _model(weights, losses, counts[active], old)
