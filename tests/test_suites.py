@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from quality.dedup.exact import text_hash
-from quality.suites import cleaned_shards, raw_corpora
+from quality.suites import SUITES, cleaned_shards, raw_corpora
 
 TEXTS = [f"Document number {n} holds an English sentence of its own." for n in range(8)]
 
@@ -255,3 +255,8 @@ def test_an_id_twice_among_the_kept_fails_twice(cleaned):
         "expect_column_values_to_be_unique id",
         "ids_unique_over_kept_and_rejected",
     }
+
+
+@pytest.mark.parametrize("name", SUITES)
+def test_every_suite_refuses_an_empty_folder(tmp_path, name):
+    assert failures(SUITES[name](tmp_path)) == {"readable"}
