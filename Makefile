@@ -40,7 +40,7 @@ format: setup ## rewrite the sources in the house format
 	$(BIN)/ruff format .
 
 bench: setup ## speed against peers, into benchmarks/RESULTS.md
-	$(BIN)/python -m benchmarks.run
+	$(BIN)/python benchmarks/run.py $(BENCH)
 
 lock: setup ## write the versions now in .venv to constraints.txt
 	$(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu$$//' > constraints.txt

@@ -5,11 +5,13 @@ the asset's partitions, so that one bad partition holds back only its own childr
 """
 
 import json
+from functools import partial
 from pathlib import Path
 
 from assets.gate_checks import make_gate_check
-from assets.partitions import corpus_partitions, domain_partitions
+from assets.partitions import PRESET, corpus_partitions, domain_partitions
 from quality.gates import Criterion
+from quality.suites import token_shards
 
 raw_documents = make_gate_check(
     "raw_corpora",
@@ -27,6 +29,10 @@ token_tables = make_gate_check(
     "token_shards",
     "token_tables",
     description="Shards match their manifest, documents lie end to end, there are enough rows.",
+    judge=partial(
+        token_shards.judge,
+        limits=token_shards.TokenLimits(context_tokens=PRESET.target.model.context_tokens),
+    ),
     partitions_def=domain_partitions,
 )
 whole_corpus = make_gate_check(

@@ -26,6 +26,8 @@ from contextlib import ExitStack, contextmanager
 import dagster as dg
 from pydantic import Field
 
+from assets.pipe_messages import WholeLineMessageReader
+
 EXIT_RESUMABLE = 75
 """The process wrote a checkpoint and wants to be started again (EX_TEMPFAIL)."""
 EXITS_CONFIGURATION = frozenset({2, 78})
@@ -135,7 +137,7 @@ def _open_session(context: dg.AssetExecutionContext, extras: Extras) -> Iterator
                 dg.open_pipes_session(
                     context=context,
                     context_injector=dg.PipesTempFileContextInjector(),
-                    message_reader=dg.PipesTempFileMessageReader(),
+                    message_reader=WholeLineMessageReader(),
                     extras=dict(extras),
                 )
             )

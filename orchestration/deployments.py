@@ -5,7 +5,6 @@ each preset has its own lake and its own Dagster instance.
 """
 
 import os
-import shutil
 from pathlib import Path
 
 import dagster as dg
@@ -38,7 +37,12 @@ def dagster_home() -> Path:
     """The instance's folder, with this project's settings in it."""
     folder = home() / "dagster"
     folder.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(Path(__file__).with_name("dagster.yaml"), folder / "dagster.yaml")
+    wanted = Path(__file__).with_name("dagster.yaml").read_text()
+    settings = folder / "dagster.yaml"
+    if not settings.exists() or settings.read_text() != wanted:
+        temporary = folder / f".dagster.yaml.{os.getpid()}"
+        temporary.write_text(wanted)
+        os.replace(temporary, settings)  # workers read it meanwhile
     return folder
 
 
