@@ -7,6 +7,7 @@ import ctypes
 import multiprocessing
 import os
 import signal
+import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
@@ -78,18 +79,24 @@ def run_tasks(tasks: Sequence[Task], *, num_workers: int) -> Iterator[Outcome]:
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(num_workers, mp_context=context, initializer=_prepare_worker) as pool:
         running = {pool.submit(run_task, task) for task in tasks}
-        while running:
-            done, running = wait(running, return_when=FIRST_COMPLETED)
-            yield from (future.result() for future in done)
+        try:
+            while running:
+                done, running = wait(running, return_when=FIRST_COMPLETED)
+                yield from (future.result() for future in done)
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)  # an interrupt starts nothing more
 
 
 def _prepare_worker() -> None:
-    """One thread, no Ctrl-C of its own, and an end when the parent ends."""
+    """One thread, and an end when the parent ends, however it ends (Linux).
+
+    SIGKILL, because Dagster gives SIGTERM the disposition of SIGINT, which may be to ignore it. A
+    training process that the worker started gets SIGTERM from its own guard and saves its state.
+    """
     os.environ["OMP_NUM_THREADS"] = "1"
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if hasattr(ctypes, "CDLL") and os.uname().sysname == "Linux":
+    if sys.platform == "linux":
         set_parent_death_signal = 1
-        ctypes.CDLL("libc.so.6").prctl(set_parent_death_signal, signal.SIGTERM)
+        ctypes.CDLL("libc.so.6").prctl(set_parent_death_signal, signal.SIGKILL)
 
 
 def _first_error(result: dg.ExecuteInProcessResult) -> str:
