@@ -8,8 +8,18 @@ import json
 from pathlib import Path
 
 from assets.gate_checks import make_gate_check
-from assets.partitions import corpus_partitions, domain_partitions
+from assets.partitions import PRESET, corpus_partitions, domain_partitions
 from quality.gates import Criterion
+from quality.suites import token_shards
+
+
+def _token_limits() -> token_shards.TokenLimits:
+    """Enough sequences of the length that proxies and training runs really read."""
+    shapes = (PRESET.proxy, PRESET.target)
+    return token_shards.TokenLimits(
+        context_tokens=max(shape.model.context_tokens for shape in shapes)
+    )
+
 
 raw_documents = make_gate_check(
     "raw_corpora",
@@ -27,6 +37,7 @@ token_tables = make_gate_check(
     "token_shards",
     "token_tables",
     description="Shards match their manifest, documents lie end to end, there are enough rows.",
+    judge=lambda folder: token_shards.judge(folder, _token_limits()),
     partitions_def=domain_partitions,
 )
 whole_corpus = make_gate_check(
