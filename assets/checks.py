@@ -5,13 +5,21 @@ the asset's partitions, so that one bad partition holds back only its own childr
 """
 
 import json
-from functools import partial
 from pathlib import Path
 
 from assets.gate_checks import make_gate_check
 from assets.partitions import PRESET, corpus_partitions, domain_partitions
 from quality.gates import Criterion
 from quality.suites import token_shards
+
+
+def _token_limits() -> token_shards.TokenLimits:
+    """Enough sequences of the length that proxies and training runs really read."""
+    shapes = (PRESET.proxy, PRESET.target)
+    return token_shards.TokenLimits(
+        context_tokens=max(shape.model.context_tokens for shape in shapes)
+    )
+
 
 raw_documents = make_gate_check(
     "raw_corpora",
@@ -29,10 +37,7 @@ token_tables = make_gate_check(
     "token_shards",
     "token_tables",
     description="Shards match their manifest, documents lie end to end, there are enough rows.",
-    judge=partial(
-        token_shards.judge,
-        limits=token_shards.TokenLimits(context_tokens=PRESET.target.model.context_tokens),
-    ),
+    judge=lambda folder: token_shards.judge(folder, _token_limits()),
     partitions_def=domain_partitions,
 )
 whole_corpus = make_gate_check(
@@ -50,8 +55,8 @@ def _stored_verdict(file: str) -> tuple[Criterion, ...]:
             name=row["name"],
             passed=row["passed"],
             observed=None if row["observed"] is None else round(row["observed"], 6),
-            limit=f"{row['rule']} {row['limit']:.6g}"
-            + (f" ({row['detail']})" if row["detail"] else ""),
+            limit=f"{row['rule']} {row['limit']:.6g}",
+            examples=(row["detail"],) if row["detail"] else (),
         )
         for row in content["gate"]["rows"]
     )

@@ -12,7 +12,6 @@ complete, so a crash, a failed gate upstream or a full disk leaves the previous 
 """
 
 import contextlib
-import errno
 import hashlib
 import json
 import os
@@ -26,6 +25,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import dagster as dg
+from polars.exceptions import PolarsError
+
+from assets.drafts import new_draft, ran_out_of_space
 
 if TYPE_CHECKING:  # the alias is not exported
     from dagster._core.definitions.metadata import RawMetadataMapping
@@ -114,16 +116,18 @@ class Lake(dg.ConfigurableResource):  # type: ignore[type-arg]  # the base is ge
         pointer = self._home(asset, partition) / "current.json"
         if not pointer.exists():
             return None
-        manifest = json.loads(pointer.read_text())
-        folder = pointer.parent / str(manifest["data_version"])
+        try:
+            manifest = json.loads(pointer.read_text())
+        except ValueError as error:
+            raise ValueError(
+                f"{pointer}: not JSON ({error}); remove it and materialise {asset} again"
+            ) from error
+        version = manifest["data_version"]
+        folder = pointer.parent / version
         if not folder.is_dir():
             return None
         return Artifact(
-            asset=asset,
-            partition=partition,
-            data_version=manifest["data_version"],
-            folder=folder,
-            manifest=manifest,
+            asset=asset, partition=partition, data_version=version, folder=folder, manifest=manifest
         )
 
     def artifact(self, asset: str, partition: str | None = None) -> Artifact:
@@ -181,9 +185,11 @@ class Lake(dg.ConfigurableResource):  # type: ignore[type-arg]  # the base is ge
         files = file_digests(draft)
         data_version = combined_digest({name: entry["sha256"] for name, entry in files.items()})
         folder = home / data_version
-        if folder.exists():
+        if folder.exists() and file_digests(folder) == files:
             shutil.rmtree(draft)
         else:
+            if folder.exists():
+                shutil.rmtree(folder)  # its files were changed: making it again mends it
             os.replace(draft, folder)
         manifest = {
             "asset": asset,
@@ -200,10 +206,7 @@ class Lake(dg.ConfigurableResource):  # type: ignore[type-arg]  # the base is ge
 
     def draft_folder(self, asset: str, partition: str | None) -> Path:
         """A fresh temporary folder on the file system of the final one."""
-        home = self._home(asset, partition)
-        folder = home / f".draft-{os.getpid()}-{time.monotonic_ns()}"
-        folder.mkdir(parents=True)
-        return folder
+        return new_draft(self._home(asset, partition))
 
     def _home(self, asset: str, partition: str | None) -> Path:
         return Path(self.root, "artifacts", asset, partition or WHOLE)
@@ -211,7 +214,8 @@ class Lake(dg.ConfigurableResource):  # type: ignore[type-arg]  # the base is ge
     def _prune(self, home: Path, *, keep: Path) -> None:
         os.utime(keep)
         versions = [path for path in home.iterdir() if path.is_dir() and path.name[0] != "."]
-        versions.sort(key=lambda path: path.stat().st_mtime_ns, reverse=True)
+        # Times may be equal; the version in use comes first all the same.
+        versions.sort(key=lambda path: (path == keep, path.stat().st_mtime_ns), reverse=True)
         for path in versions[NUM_VERSIONS_KEPT:]:
             shutil.rmtree(path)
 
@@ -258,12 +262,11 @@ def publishing(
                 "created": datetime.now(UTC).isoformat(timespec="seconds"),
             },
         )
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+    except (OSError, PolarsError) as error:
+        if ran_out_of_space(error):
             raise OSError(
-                error.errno,
-                f"no space left while writing {asset} ({error.filename or folder}): free disk "
-                "space and materialise it again; the previous version is still in use",
+                f"no space left while writing {asset} in {folder.parent} ({error}): free disk "
+                "space and materialise it again; the previous version is still in use"
             ) from error
         raise
     finally:
@@ -300,5 +303,8 @@ def combined_digest(parts: Mapping[str, object]) -> str:
 def write_json(path: Path, value: object) -> None:
     """Write JSON through a temporary name, so that readers see the old or the new file."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(value, sort_keys=True, indent=1) + "\n")
-    os.replace(temporary, path)
+    try:
+        temporary.write_text(json.dumps(value, sort_keys=True, indent=1) + "\n")
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -21,7 +21,6 @@ from training.law_gate import judge_law
 from training.proposer import Proposal, propose
 from training.run_table import Exclusion, ExpectedRuns, RunTable, admit_runs
 from training.swarm import read_swarm
-from training.tokenizer import tokenizer_digest
 
 GROUP = "mixture"
 
@@ -85,6 +84,8 @@ def admitted_runs(
     lake: Lake, design: Artifact, shards: dict[str, Artifact], finished: list[Artifact]
 ) -> tuple[RunTable, list[Exclusion]]:
     """Runs that may enter a fit, and the others with their reasons."""
+    from training.tokenizer import tokenizer_digest
+
     mixtures = read_swarm(design.folder)
     expected = ExpectedRuns(
         seeds=dict(zip(mixtures.run_ids, mixtures.seeds, strict=True)),

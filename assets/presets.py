@@ -6,22 +6,27 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import yaml
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
+from quality.catalogue import load_catalogue
 from quality.heldout import HeldoutConfig
 from training.config import (
     CheckpointConfig,
     EvaluationConfig,
     MixerConfig,
     ModelConfig,
+    Name,
     ScheduleConfig,
+    UniqueKeyLoader,
     validation_message,
 )
 from training.law_evidence import EvidenceConfig
 from training.law_gate import LawGateConfig
-from training.mixers import MIXERS
+from training.mixers import MIXERS, make_mixer
+from training.mixing_laws import LAWS
 from training.proposer import ProposalConfig
 from training.swarm import SwarmConfig
 
@@ -86,21 +91,29 @@ class Preset:
     """How weights are proposed."""
     target: RunShape
     """One training run."""
-    methods: dict[str, MixerConfig]
+    methods: Annotated[dict[Name, MixerConfig], Field(min_length=1)]
     """Training runs: label -> mixer. The method `plan` trains on the proposed weights."""
-    seeds: list[int]
+    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
     """Each method runs once with each seed; comparisons are paired over them."""
 
     def __post_init__(self) -> None:
-        """Refuse methods that do not exist and proxies larger than their target."""
+        """Refuse a law or method that does not exist and proxies larger than their target."""
+        if self.law not in LAWS:
+            raise ValueError(f"law: unknown law {self.law!r}; choose one of {sorted(LAWS)}")
         known = {*MIXERS, PLAN}
         for label, mixer in self.methods.items():
             if mixer.method not in known:
                 raise ValueError(
-                    f"methods.{label}: unknown method {mixer.method!r}; known: {sorted(known)}"
+                    f"methods.{label}: unknown method {mixer.method!r}; "
+                    f"choose one of {sorted(known)}"
                 )
-        if not self.seeds or len(set(self.seeds)) != len(self.seeds):
-            raise ValueError(f"seeds: give one or more different seeds, got {self.seeds}")
+            if mixer.method == PLAN and mixer.settings:
+                raise ValueError(
+                    f"methods.{label}.settings: the method {PLAN!r} has none, got "
+                    f"{sorted(mixer.settings)}; remove them"
+                )
+        if len(set(self.seeds)) != len(self.seeds):
+            raise ValueError(f"seeds: a seed stands there twice in {self.seeds}; remove one")
         if self.proxy.num_tokens > self.target.num_tokens:
             raise ValueError(
                 f"a proxy of {self.proxy.num_tokens} tokens is longer than its target of "
@@ -124,15 +137,17 @@ def load_preset(name: str) -> Preset:
         name: Name of a file in examples/presets, or the path of any YAML file.
 
     Raises:
-        PresetError: No such file, or a key or value that the preset does not allow.
+        PresetError: No such file, or a key or value that the preset does not allow, or a mixer that
+            does not fit the domains of the catalogue or the length of the runs.
+        CorpusError: The catalogue cannot be used.
     """
     path = Path(name) if name.endswith((".yaml", ".yml")) else PRESETS / f"{name}.yaml"
     if not path.is_file():
         known = sorted(file.stem for file in PRESETS.glob("*.yaml"))
         raise PresetError(f"{path}: no such preset; give a path or one of {known}")
     try:
-        content = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
+        content = yaml.load(path.read_text(encoding="utf-8"), UniqueKeyLoader)
+    except (yaml.YAMLError, ValueError) as error:
         raise PresetError(f"{path}: not valid YAML: {error}") from error
     if not isinstance(content, dict):
         raise PresetError(f"{path}: a preset is a mapping, see {PRESETS / 'demo.yaml'}")
@@ -140,9 +155,29 @@ def load_preset(name: str) -> Preset:
     if "catalogue" in content:
         content["catalogue"] = path.parent / str(content["catalogue"])
     try:
-        return TypeAdapter(Preset).validate_json(json.dumps(content, default=str))
+        preset = TypeAdapter(Preset).validate_json(json.dumps(content, default=str))
     except ValidationError as error:
         raise PresetError(validation_message(str(path), error)) from error
+    _require_mixers(preset, path)
+    return preset
+
+
+def _require_mixers(preset: Preset, path: Path) -> None:
+    """Build every mixer once, so that wrong settings do not wait for the training runs."""
+    domains = sorted({corpus.domain for corpus in load_catalogue(preset.catalogue).values()})
+    for label, mixer in preset.methods.items():
+        if mixer.method == PLAN:
+            continue
+        try:
+            make_mixer(
+                mixer,
+                domains=tuple(domains),
+                available_tokens=np.ones(len(domains)),
+                steps=preset.target.schedule.steps,
+                batch_rows=preset.target.schedule.batch_rows,
+            )
+        except ValueError as error:
+            raise PresetError(f"{path}: methods.{label}: {error}") from error
 
 
 def config_digest(*configs: object) -> str:

@@ -11,7 +11,7 @@ import polars as pl
 from pydantic import TypeAdapter
 
 from assets.gates import GateOverride, require_gates
-from assets.lake import Artifact, Lake, publishing
+from assets.lake import Artifact, Lake, publishing, write_json
 from assets.mixing import planned_weights, training_plan
 from assets.partitions import OWNERS, PRESET, TRAINING_RUNS, training_run_partitions
 from assets.pictures import training_losses_picture, weights_picture
@@ -83,7 +83,8 @@ def _train(
 ) -> None:
     """Run the training process to its end; it resumes from the checkpoints in `work`."""
     config_file = work / "config.json"
-    config_file.write_bytes(TypeAdapter(RunConfig).dump_json(run, indent=1))
+    # At once: a trainer that holds the folder may be reading the file.
+    write_json(config_file, TypeAdapter(RunConfig).dump_python(run, mode="json"))
     command = [sys.executable, "-m", "training.run", str(config_file), "--out", str(work)]
     command += ["--parent-pid", str(os.getpid())]
     pipes.run(context=context, command=command, env={"OMP_NUM_THREADS": "1"})

@@ -1,6 +1,7 @@
 """Fixtures shared by several test files."""
 
 import json
+import os
 import shutil
 from dataclasses import replace
 from itertools import product
@@ -22,6 +23,8 @@ from training.config import (
     ScheduleConfig,
 )
 from training.shards import write_token_shards
+
+os.environ["MIXWRIGHT_PRESET"] = "ci"  # read when assets.partitions is imported
 
 VOCAB_SIZE = 37
 

@@ -9,12 +9,12 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from training import loop
-from training.checkpoint import CheckpointMismatch, RunLocked, lock_folder
+from training.checkpoint import RunLocked, lock_folder
 from training.config import EvaluationConfig, MixerConfig
 from training.ledger import read_ledger, read_weights
 from training.loop import BatchRefused, RunRejected, TrainingDiverged, train
 from training.model import build_model
-from training.run_result import read_result
+from training.run_result import CheckpointMismatch, read_result
 from training.scoring import score_domains
 from training.shards import TokenShards
 

@@ -26,6 +26,7 @@ from torch import Tensor
 
 from training.durable_files import TEMPORARY, flush_file, flush_folder, publish, temporary_path
 from training.mixers.interface import Json
+from training.run_result import CheckpointMismatch
 
 _LOG = logging.getLogger(__name__)
 _FORMAT_VERSION = 1
@@ -33,10 +34,6 @@ _PREFIX = "step-"
 _TENSORS = "tensors.safetensors"
 _STATE = "state.json"
 _MANIFEST = "manifest.json"
-
-
-class CheckpointMismatch(ValueError):
-    """A checkpoint or result in the folder belongs to another configuration."""
 
 
 class RunLocked(RuntimeError):

@@ -172,6 +172,11 @@ def validation_message(where: str, error: ValidationError) -> str:
             lines.append(f"{where}: {key}: unknown key; remove it or correct its spelling")
         elif mistake["type"] in ("missing", "missing_argument"):
             lines.append(f"{where}: {key}: missing; add it")
+        elif mistake["type"] == "value_error":  # our own words, which name the value
+            message = mistake["msg"].removeprefix("Value error, ")
+            lines.append(
+                f"{where}: {message}" if key == "(whole)" else f"{where}: {key}: {message}"
+            )
         else:
             lines.append(f"{where}: {key}: {mistake['msg']}, got {mistake['input']!r}")
     return "\n".join(lines)
@@ -184,12 +189,13 @@ def _unique_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
     return dict(pairs)
 
 
-class _UniqueKeyLoader(yaml.SafeLoader):
+class UniqueKeyLoader(yaml.SafeLoader):
     """YAML without the rule that the last of two equal keys wins."""
 
     def construct_mapping(
         self, node: yaml.MappingNode, deep: bool = False
     ) -> dict[Hashable, object]:
+        """Refuse a repeated key, then do as usual."""
         _unique_keys([(key.value, None) for key, _ in node.value])
         return super().construct_mapping(node, deep)
 
@@ -200,7 +206,7 @@ def _read(path: Path) -> str:
     if path.suffix == ".json":
         return json.dumps(json.loads(text, object_pairs_hook=_unique_keys))
     if path.suffix in (".yaml", ".yml"):
-        return json.dumps(yaml.load(text, _UniqueKeyLoader))
+        return json.dumps(yaml.load(text, UniqueKeyLoader))
     raise ValueError(f"a run file ends in .json, .yaml or .yml, got {path.suffix!r}")
 
 

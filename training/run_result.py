@@ -10,10 +10,13 @@ from pathlib import Path
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as strict_dataclass
 
-from training.checkpoint import CheckpointMismatch
 from training.durable_files import write_text
 
 RESULT_FILE = "result.json"
+
+
+class CheckpointMismatch(ValueError):
+    """A checkpoint or result in the folder belongs to another configuration."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

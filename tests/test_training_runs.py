@@ -1,0 +1,270 @@
+"""Training runs in real processes: killed anywhere and made again, they end in the same bytes."""
+
+import fcntl
+import os
+import select
+import signal
+import subprocess
+import sys
+import threading
+import time
+import warnings
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import dagster as dg
+import numpy as np
+import pytest
+
+from assets import pipes as pipes_module
+from assets import run_configs
+from assets.gate_checks import run_gate
+from assets.lake import Lake
+from assets.partitions import DOMAINS, TRAINING_RUNS
+from assets.pipes import TrainingPipesClient
+from assets.run_configs import target_config, token_artifacts
+from assets.training_runs import PUBLISHED, training_runs
+from quality.gates import Criterion
+from training import run
+from training.shard_writer import write_token_shards
+
+TESTS = Path(__file__).parent
+(KEY,) = (key for key, one in TRAINING_RUNS.items() if one.label == "aioli")
+"""Aioli carries the most state from step to step."""
+STEPS = 400
+"""Long enough that a test has reacted to the first checkpoint before the last step."""
+PATIENCE_SECONDS = 120
+"""A condition that has not come by then never will."""
+
+
+def lengthen():
+    """Give the training runs of the preset `ci` more steps, in this process."""
+    target = run_configs.PRESET.target
+    target = replace(target, schedule=replace(target.schedule, steps=STEPS))
+    run_configs.PRESET = replace(run_configs.PRESET, target=target)
+
+
+def documents(domain):
+    """Cyclic sequences over the domain's own tokens, 41 with the end token."""
+    rng = np.random.default_rng(DOMAINS.index(domain))
+    first = 1 + 12 * DOMAINS.index(domain)
+    for number in range(60):
+        tokens = first + (rng.integers(12) + np.arange(40)) % 12
+        yield f"{domain}/{number}", 120, tokens
+
+
+def publish_shards(lake):
+    for domain in DOMAINS:
+        draft = lake.draft_folder("token_shards", domain)
+        for split in ("train", "heldout"):
+            (draft / split).mkdir()
+            write_token_shards(
+                documents(domain),
+                draft / split,
+                vocab_size=1 + 12 * len(DOMAINS),
+                eos_id=0,
+                tokenizer_digest="toy",
+            )
+        shards = lake.publish(draft, asset="token_shards", partition=domain, recipe={})
+        passed = Criterion(name="toy", passed=True, observed=1, limit="1")
+        run_gate(lake, shards, "token_tables", lambda folder, passed=passed: (passed,))
+
+
+def materialise(root):
+    """Materialise the run in this process; observations come as often as messages do."""
+    with warnings.catch_warnings():
+        for kind in (dg.PreviewWarning, dg.BetaWarning):
+            warnings.filterwarnings("ignore", category=kind)
+        return dg.materialize(
+            [training_runs],
+            partition_key=KEY,
+            resources={
+                "lake": Lake(root=root),
+                "pipes": TrainingPipesClient(poll_seconds=0.05, observe_every_seconds=0),
+            },
+            raise_on_error=False,
+        )
+
+
+def materialise_alone(root):
+    """What a process of its own executes; Ctrl-C reaches it, also where a shell ignores it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    lengthen()
+    sys.exit(not materialise(root).success)
+
+
+@pytest.fixture(autouse=True)
+def _long_runs(monkeypatch):
+    monkeypatch.setattr(run_configs, "PRESET", run_configs.PRESET)
+    lengthen()
+
+
+@pytest.fixture
+def lake(tmp_path):
+    lake = Lake(root=str(tmp_path / "lake"))
+    publish_shards(lake)
+    return lake
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    """The run as it is when nothing happens."""
+    lake = Lake(root=str(tmp_path_factory.mktemp("uninterrupted") / "lake"))
+    publish_shards(lake)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run_configs, "PRESET", run_configs.PRESET)
+        lengthen()
+        assert materialise(lake.root).success
+    return lake.artifact("training_runs", KEY)
+
+
+def work_folder(lake):
+    configuration = target_config(TRAINING_RUNS[KEY], token_artifacts(lake), None)
+    return lake.work_folder("training_runs", KEY, configuration.digest())
+
+
+def saved_step(work):
+    """Step of the newest complete checkpoint; -1 before the first."""
+    names = [path.name for path in work.glob("checkpoints/step-*") if path.suffix != ".tmp"]
+    return max((int(name.removeprefix("step-")) for name in names), default=-1)
+
+
+def wait_for(condition, what):
+    limit = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        assert time.monotonic() < limit, f"{what} never came"
+        os.sched_yield()
+
+
+def trainers(work):
+    """Numbers of the processes that train in a folder."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            command = path.read_bytes().split(b"\0")
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if b"training.run" in command and str(work).encode() in command:
+            found.append(int(path.parent.name))
+    return found
+
+
+@contextmanager
+def watched(work):
+    """Descriptor of the one process that trains in a folder."""
+    (number,) = trainers(work)
+    descriptor = os.pidfd_open(number)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def has_ended(descriptor):
+    return bool(select.select([descriptor], [], [], PATIENCE_SECONDS)[0])
+
+
+def observed_steps(result):
+    events = [e for e in result.all_events if e.event_type_value == "ASSET_OBSERVATION"]
+    observations = [event.asset_observation_data.asset_observation for event in events]
+    return [one.metadata["step"].value for one in observations]
+
+
+def failure(result):
+    (event,) = result.get_step_failure_events()
+    return event.step_failure_data.user_failure_data
+
+
+def test_a_finished_run_publishes_model_ledger_metrics_and_result(uninterrupted):
+    assert {path.name for path in uninterrupted.folder.iterdir()} == set(PUBLISHED)
+    lines = (uninterrupted.folder / "metrics.jsonl").read_text().splitlines()
+    assert len(lines) == 1 + STEPS  # the state before the first step, then one line each
+    assert uninterrupted.json("result.json")["finished"] is True
+    assert {"final/model.safetensors", "result.json"} <= uninterrupted.manifest["files"].keys()
+    assert uninterrupted.manifest["inputs"].keys() == {f"token_shards[{name}]" for name in DOMAINS}
+    assert not list(Path(uninterrupted.folder.parents[3], "work").rglob("checkpoints"))
+
+
+def test_a_killed_trainer_resumes_and_ends_in_the_same_bytes(lake, uninterrupted):
+    work = work_folder(lake)
+
+    def kill():
+        wait_for(lambda: saved_step(work) >= 20, "a checkpoint")
+        (number,) = trainers(work)
+        os.kill(number, signal.SIGKILL)
+
+    killer = threading.Thread(target=kill, daemon=True)
+    killer.start()
+    result = materialise(lake.root)
+    killer.join()
+    assert "training was killed by SIGKILL" in failure(result).description
+    assert lake.find("training_runs", KEY) is None
+    saved = saved_step(work)
+    assert 20 <= saved < STEPS
+    result = materialise(lake.root)
+    assert result.success
+    assert min(observed_steps(result)) > saved  # it did not start from the beginning
+    artifact = lake.artifact("training_runs", KEY)
+    assert artifact.data_version == uninterrupted.data_version
+    assert artifact.manifest["files"] == uninterrupted.manifest["files"]
+
+
+def test_a_dagster_run_that_ends_in_any_way_takes_its_trainer_along(lake, uninterrupted):
+    """SIGINT, SIGTERM and SIGKILL to the process of the Dagster run, one attempt after another."""
+    work = work_folder(lake)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS.parent), str(TESTS)])}
+    program = "import sys, test_training_runs as t; t.materialise_alone(sys.argv[1])"
+    saved = 0
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
+        with subprocess.Popen(
+            [sys.executable, "-c", program, lake.root],
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        ) as dagster:
+            wait_for(lambda: saved_step(work) >= saved + 20, "a newer checkpoint")  # noqa: B023
+            with watched(work) as trainer:
+                dagster.send_signal(number)
+                assert has_ended(trainer), f"{number.name} left an orphan"
+        assert dagster.returncode != 0
+        assert trainers(work) == []
+        saved = saved_step(work)
+        assert saved < STEPS
+        assert lake.find("training_runs", KEY) is None
+    result = materialise(lake.root)
+    assert result.success
+    assert min(observed_steps(result)) > saved
+    artifact = lake.artifact("training_runs", KEY)
+    assert artifact.data_version == uninterrupted.data_version
+    # What the killed process left of its draft went with the next one.
+    assert {path.name for path in artifact.folder.parent.iterdir()} == {
+        "current.json",
+        artifact.data_version,
+    }
+
+
+def test_a_second_writer_is_refused_with_one_error(lake):
+    work = work_folder(lake)
+    (work / "checkpoints").mkdir()
+    holder = os.open(work / "checkpoints", os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(holder, fcntl.LOCK_EX)
+        result = materialise(lake.root)
+    finally:
+        os.close(holder)
+    refused = failure(result)
+    assert refused.metadata["exit_code"].value == run.EXIT_LOCKED
+    assert str(work / "checkpoints") in refused.description
+    assert "another training process writes here; wait until it ends or stop it" in (
+        refused.description
+    )
+    assert lake.find("training_runs", KEY) is None
+    assert not (work / "metrics.jsonl").exists()
+
+
+def test_dagster_knows_the_exit_codes_of_training():
+    assert pipes_module.EXIT_RESUMABLE == run.EXIT_STOPPED
+    argparse_refuses = 2
+    assert {argparse_refuses, run.EXIT_CONFIG} == pipes_module.EXITS_CONFIGURATION
+    assert {run.EXIT_DIVERGED, run.EXIT_REFUSED} == pipes_module.EXITS_FINAL
