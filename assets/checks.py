@@ -55,8 +55,7 @@ def _stored_verdict(file: str) -> tuple[Criterion, ...]:
             name=row["name"],
             passed=row["passed"],
             observed=None if row["observed"] is None else round(row["observed"], 6),
-            limit=f"{row['rule']} {row['limit']:.6g}",
-            examples=(row["detail"],) if row["detail"] else (),
+            limit=f"{row['rule']} {row['limit']:.6g} ({row['detail']})",
         )
         for row in content["gate"]["rows"]
     )
