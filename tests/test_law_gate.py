@@ -85,6 +85,14 @@ def test_regret_and_rank_behind_the_trivial_rule_block():
     assert failed(verdict) == {"regret over spread", "Spearman minus best trivial predictor"}
 
 
+def test_a_smaller_error_is_not_enough_while_its_interval_reaches_zero():
+    good = evidence("law")
+    unsure = dataclasses.replace(good.average.error_difference, value=-0.01, high=0.002)
+    average = dataclasses.replace(good.average, error_difference=unsure)
+    verdict = judge_law(dataclasses.replace(good, average=average))
+    assert failed(verdict) == {"error minus best trivial predictor"}
+
+
 def test_unknown_is_a_failure_not_a_pass():
     good = evidence("law")
     blind = dataclasses.replace(
