@@ -44,6 +44,7 @@ def demo(preset: PresetOption = None) -> None:
     """Make everything that is stale, from raw text to evaluated models, and report."""
     _choose(preset)
     from rich.console import Console
+    from rich.markup import escape
 
     from orchestration import deployments
     from orchestration.demo import StageFailed, materialise_all
@@ -56,7 +57,7 @@ def demo(preset: PresetOption = None) -> None:
     try:
         num_runs = materialise_all(lake, console)
     except StageFailed as error:
-        console.print(f"[bold red]{error}[/]")
+        console.print(f"[bold red]{escape(str(error))}[/]")
         raise typer.Exit(1) from error
     print_summary(lake, console)
     if num_runs == 0:
