@@ -46,7 +46,7 @@ def raw_corpora(context: dg.AssetExecutionContext, lake: Lake) -> dg.Materialize
     kinds={"polars"},
     owners=OWNERS,
     code_version="1",
-    automation_condition=refresh_on_change(),
+    automation_condition=refresh_on_change(behind_gates=False),
 )
 def corpus_profiles(context: dg.AssetExecutionContext, lake: Lake) -> dg.MaterializeResult[None]:
     """Counts, lengths, languages and defects of one corpus, also of one that failed its gate."""

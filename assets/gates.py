@@ -148,6 +148,14 @@ def missing_verdicts(lake: Lake, artifact: Artifact | None) -> tuple[str, ...]:
     return tuple(gate for gate in gates if not report_path(lake, artifact, gate).exists())
 
 
+def lets_consumers_through(lake: Lake, artifact: Artifact | None) -> bool:
+    """Whether a version exists and has passed every gate that its consumers require of it."""
+    return artifact is not None and all(
+        isinstance(_stored_verdict(lake, artifact, gate, beside=()), GateReport)
+        for gate in GATES.get(artifact.asset, ())
+    )
+
+
 def report_path(lake: Lake, artifact: Artifact, gate: str) -> Path:
     """Where the verdict of one gate on one version is stored."""
     return lake.gate_folder(artifact) / f"{gate}.json"

@@ -6,14 +6,14 @@ loads: `MIXWRIGHT_PRESET` names the preset (default: demo).
 
 import os
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import dagster as dg
 
+from assets.lake import Lake
 from assets.presets import PLAN, Preset, config_digest, load_preset
 from quality.catalogue import Corpus, load_catalogue
 from training.config import MixerConfig
-from training.swarm import run_key
+from training.swarm import read_swarm, run_key
 
 PRESET: Preset = load_preset(os.environ.get("MIXWRIGHT_PRESET", "demo"))
 CATALOGUE: dict[str, Corpus] = load_catalogue(PRESET.catalogue)
@@ -67,6 +67,19 @@ def corpora_of(domain: str) -> list[str]:
     return [name for name, corpus in CATALOGUE.items() if corpus.domain == domain]
 
 
+def current_partitions(lake: Lake, asset: str) -> list[str]:
+    """Partitions that an asset has under this preset; the lake may hold those of others too."""
+    if asset in ("raw_corpora", "corpus_profiles", "cleaned_shards"):
+        return list(CATALOGUE)
+    if asset in ("heldout_sets", "token_shards"):
+        return list(DOMAINS)
+    if asset == "proxy_runs":
+        design = lake.find("swarm")
+        return [] if design is None else list(read_swarm(design.folder).run_ids)
+    assert asset in ("training_runs", "evaluations"), f"{asset} has no partitions"
+    return list(TRAINING_RUNS)
+
+
 def settings_of(asset: str, partition: str | None) -> str:
     """Digest of what one partition depends on beside its inputs and the asset's code version."""
     if asset == "raw_corpora":
@@ -88,8 +101,10 @@ def _source_stamp(corpus: Corpus) -> list[tuple[str, int, int]]:
     path = corpus.source.get("path")
     if path is None:
         return []
-    root = Path(str(path))
+    root = corpus.folder / str(path)
     files = sorted(file for file in root.rglob("*") if file.is_file()) if root.is_dir() else [root]
     return [
-        (str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files if file.exists()
+        (file.relative_to(root).as_posix(), file.stat().st_size, file.stat().st_mtime_ns)
+        for file in files
+        if file.exists()
     ]

@@ -137,7 +137,7 @@ def token_shards(
     kinds={"polars"},
     owners=OWNERS,
     code_version="1",
-    automation_condition=refresh_on_change(),
+    automation_condition=refresh_on_change(follows="token_shards"),
 )
 def shard_profile(context: dg.AssetExecutionContext, lake: Lake) -> dg.MaterializeResult[None]:
     """One row per domain and shard: the table behind claims about the whole corpus."""

@@ -44,6 +44,7 @@ def demo(preset: PresetOption = None) -> None:
     """Make everything that is stale, from raw text to evaluated models, and report."""
     _choose(preset)
     from rich.console import Console
+    from rich.markup import escape
 
     from assets.partitions import PRESET, TRAINING_RUNS
     from orchestration import deployments
@@ -57,7 +58,7 @@ def demo(preset: PresetOption = None) -> None:
     try:
         num_runs = materialise_all(lake, console)
     except StageFailed as error:
-        console.print(f"[bold red]{error}[/]")
+        console.print(f"[bold red]{escape(str(error))}[/]")
         raise typer.Exit(1) from error
     runs = list(TRAINING_RUNS)
     print_summary(lake, console, run_ids=runs)

@@ -6,6 +6,7 @@ import dagster as dg
 
 from assets import checks, corpora, evaluating, mixing, preparation, proxies, tokens
 from assets import training_runs as training
+from assets.lake import Lake
 from orchestration import deployments, refresh
 
 warnings.filterwarnings("ignore", category=dg.PreviewWarning)  # partitioned asset checks
@@ -17,11 +18,16 @@ ASSET_MODULES = [corpora, preparation, tokens, proxies, mixing, training, evalua
 @dg.definitions
 def defs() -> dg.Definitions:
     """Everything that Dagster loads."""
+    return definitions_on(deployments.lake())
+
+
+def definitions_on(lake: Lake) -> dg.Definitions:
+    """Everything, on a lake of one's choice; a run cannot exchange the lake of loaded assets."""
     return dg.Definitions(
         assets=dg.load_assets_from_modules(ASSET_MODULES),
         asset_checks=dg.load_asset_checks_from_modules([checks]),
         schedules=[refresh.nightly_refresh],
         sensors=[refresh.refresh_downstream],
-        resources=deployments.resources(),
+        resources=deployments.resources(lake),
         executor=dg.in_process_executor,
     )

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import dagster as dg
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -19,11 +20,10 @@ from rich.progress import (
 )
 
 from assets.freshness import stale_reason
-from assets.gates import missing_verdicts
+from assets.gates import lets_consumers_through, missing_verdicts
 from assets.lake import Lake
-from assets.partitions import CATALOGUE, DOMAINS, TRAINING_RUNS
+from assets.partitions import CATALOGUE, DOMAINS, TRAINING_RUNS, current_partitions
 from orchestration.execution import Outcome, Task, definitions, run_tasks
-from training.swarm import read_swarm
 
 TRAININGS_AT_A_TIME = 2
 
@@ -49,8 +49,8 @@ class Stage:
 
 
 def _planned_runs(lake: Lake) -> list[str | None]:
-    """Training runs that can be made: without a plan those that train on it are left out."""
-    has_plan = lake.find("training_plan") is not None
+    """Training runs that can be made: those that need a plan only if one passed its gate."""
+    has_plan = lets_consumers_through(lake, lake.find("training_plan"))
     return [key for key, run in TRAINING_RUNS.items() if has_plan or not run.needs_plan]
 
 
@@ -59,7 +59,7 @@ def _trained_runs(lake: Lake) -> list[str | None]:
 
 
 def _proxies(lake: Lake) -> list[str | None]:
-    return list(read_swarm(lake.artifact("swarm").folder).run_ids)
+    return list(current_partitions(lake, "proxy_runs"))
 
 
 def _whole(_: Lake) -> list[str | None]:
@@ -137,7 +137,8 @@ def _run_stage(stage: Stage, lake: Lake, progress: Progress) -> int:
         if outcome.error is not None:
             failed.append(outcome)
             name = "" if outcome.task.partition is None else f" {outcome.task.partition}"
-            progress.console.print(f"[bold red]failed[/]{name}: {outcome.error}", highlight=False)
+            message = escape(f"{name}: {outcome.error}")
+            progress.console.print(f"[bold red]failed[/]{message}", highlight=False)
     if not progress.console.is_terminal:  # a log has no bars
         made, seconds = len(tasks) - len(failed), time.monotonic() - began
         progress.console.print(f"{stage.title}: {made} made, {num_fresh} fresh, {seconds:.0f} s")
@@ -153,10 +154,18 @@ def _stale(stage: Stage, lake: Lake, partition: str | None) -> Task | None:
     """The part of a stage that this partition needs, from its first stale asset on."""
     specs = asset_specs()
     for position, asset in enumerate(stage.assets):
-        current = lake.find(asset, partition)
-        if stale_reason(lake, specs[asset], partition) or missing_verdicts(lake, current):
+        if _reason(lake, specs[asset], partition) is not None:
             return Task(assets=stage.assets[position:], partition=partition)
     return None
+
+
+def _reason(lake: Lake, spec: dg.AssetSpec, partition: str | None) -> str | None:
+    """Why a partition is to be made and judged again; None if it is not."""
+    reason = stale_reason(lake, spec, partition)
+    if reason is not None:
+        return reason
+    unjudged = missing_verdicts(lake, lake.find(spec.key.to_user_string(), partition))
+    return f"not judged by {', '.join(unjudged)}" if unjudged else None
 
 
 def asset_specs() -> dict[str, dg.AssetSpec]:
@@ -169,11 +178,9 @@ def stale_partitions(lake: Lake, stages: Iterable[Stage] = STAGES) -> list[tuple
     specs = asset_specs()
     found = []
     for stage in stages:
-        if stage.assets == ("proxy_runs",) and lake.find("swarm") is None:
-            continue
         for asset in stage.assets:
             for partition in stage.partitions(lake):
-                reason = stale_reason(lake, specs[asset], partition)
+                reason = _reason(lake, specs[asset], partition)
                 if reason is not None:
                     found.append((asset, partition or "", reason))
     return found

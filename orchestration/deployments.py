@@ -28,9 +28,9 @@ def lake() -> Lake:
     return Lake(root=str(home() / "lake"))
 
 
-def resources() -> dict[str, object]:
+def resources(lake: Lake) -> dict[str, object]:
     """Resource values by the names that the assets ask for."""
-    return {"lake": lake(), "pipes": TrainingPipesClient()}
+    return {"lake": lake, "pipes": TrainingPipesClient()}
 
 
 def dagster_home() -> Path:

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 import dagster as dg
 
@@ -39,16 +40,27 @@ class Outcome:
     """Message of the first failure; None if all went well."""
 
 
-@cache
 def definitions() -> dg.Definitions:
-    """The code location, loaded once per process."""
+    """The code location, loaded once per process and home: its lake is that of the home."""
+    from orchestration import deployments
+
+    return _load(deployments.home())
+
+
+@cache
+def _load(home: Path) -> dg.Definitions:
     from orchestration.definitions import defs
 
     return defs()
 
 
 def run_task(task: Task) -> Outcome:
-    """Materialise in this process."""
+    """Materialise in this process.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C came. Dagster takes it for a failure of the step it hit, so the
+            caller would go on with the next task.
+    """
     from orchestration import deployments
 
     warnings.filterwarnings("ignore", category=dg.PreviewWarning)
@@ -62,11 +74,15 @@ def run_task(task: Task) -> Outcome:
             asset_selection=[dg.AssetKey(name) for name in task.assets],
             raise_on_error=False,
         )
-        return Outcome(task=task, error=None if result.success else _first_error(result))
+    if _interrupted(result):
+        raise KeyboardInterrupt
+    return Outcome(task=task, error=None if result.success else first_error(result))
 
 
 def run_tasks(tasks: Sequence[Task], *, num_workers: int) -> Iterator[Outcome]:
     """Materialise all tasks; outcomes come as they finish.
+
+    When the caller stops early or Ctrl-C comes, what runs is finished and what waits is dropped.
 
     Args:
         tasks: Independent of each other.
@@ -77,14 +93,14 @@ def run_tasks(tasks: Sequence[Task], *, num_workers: int) -> Iterator[Outcome]:
         yield from map(run_task, tasks)
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(num_workers, mp_context=context, initializer=_prepare_worker) as pool:
+    pool = ProcessPoolExecutor(num_workers, mp_context=context, initializer=_prepare_worker)
+    try:
         running = {pool.submit(run_task, task) for task in tasks}
-        try:
-            while running:
-                done, running = wait(running, return_when=FIRST_COMPLETED)
-                yield from (future.result() for future in done)
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)  # an interrupt starts nothing more
+        while running:
+            done, running = wait(running, return_when=FIRST_COMPLETED)
+            yield from (future.result() for future in done)
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _prepare_worker() -> None:
@@ -99,7 +115,14 @@ def _prepare_worker() -> None:
         ctypes.CDLL("libc.so.6").prctl(set_parent_death_signal, signal.SIGKILL)
 
 
-def _first_error(result: dg.ExecuteInProcessResult) -> str:
+def _interrupted(result: dg.ExecuteInProcessResult) -> bool:
+    """Whether a step was stopped by Ctrl-C."""
+    names = {"KeyboardInterrupt", "DagsterExecutionInterruptedError"}
+    failures = [event.step_failure_data for event in result.all_events if event.is_step_failure]
+    return any(one.error is not None and one.error.cls_name in names for one in failures)
+
+
+def first_error(result: dg.ExecuteInProcessResult) -> str:
     """The message a person needs: of the innermost cause of the first failed step."""
     for event in result.all_events:
         if event.is_step_failure:

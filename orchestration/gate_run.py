@@ -1,16 +1,17 @@
 """Every gate on fixture partitions, for CI: Dagster's own exit codes do not tell a failed check."""
 
-import os
 import tempfile
 from pathlib import Path
 
 import dagster as dg
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from assets.lake import Lake
 from assets.partitions import CATALOGUE, DOMAINS
-from orchestration.execution import QUIET, definitions
+from orchestration.definitions import definitions_on
+from orchestration.execution import QUIET, first_error
 
 STEPS: tuple[tuple[tuple[str, ...], tuple[str | None, ...]], ...] = (
     (("raw_corpora", "cleaned_shards"), tuple(CATALOGUE)),
@@ -29,9 +30,7 @@ def check_gates(console: Console) -> bool:
         Whether no check failed with severity ERROR and all were executed.
     """
     with tempfile.TemporaryDirectory(prefix="mixwright-check-") as folder:
-        os.environ["MIXWRIGHT_HOME"] = folder
-        lake = Lake(root=str(Path(folder, "lake")))
-        evaluations, errors = _evaluate(lake)
+        evaluations, errors = _evaluate(Lake(root=str(Path(folder, "lake"))))
     table = Table("gate", "partition", "verdict", "severity")
     for evaluation in evaluations:
         verdict = "[green]passed[/]" if evaluation.passed else "[bold red]failed[/]"
@@ -39,7 +38,7 @@ def check_gates(console: Console) -> bool:
         table.add_row(name, evaluation.partition or "", verdict, evaluation.severity.value)
     console.print(table)
     for error in errors:
-        console.print(f"[bold red]{error}[/]", highlight=False)
+        console.print(f"[bold red]{escape(error)}[/]", highlight=False, soft_wrap=True)
     failed = [
         evaluation
         for evaluation in evaluations
@@ -50,7 +49,7 @@ def check_gates(console: Console) -> bool:
 
 
 def _evaluate(lake: Lake) -> tuple[list[dg.AssetCheckEvaluation], list[str]]:
-    job = definitions().resolve_implicit_global_asset_job_def()
+    job = definitions_on(lake).resolve_implicit_global_asset_job_def()
     evaluations: list[dg.AssetCheckEvaluation] = []
     errors: list[str] = []
     with dg.DagsterInstance.ephemeral() as instance:
@@ -59,14 +58,14 @@ def _evaluate(lake: Lake) -> tuple[list[dg.AssetCheckEvaluation], list[str]]:
                 result = job.execute_in_process(
                     run_config=QUIET,
                     instance=instance,
-                    resources={"lake": lake},
                     partition_key=partition,
                     asset_selection=[dg.AssetKey(name) for name in assets],
                     raise_on_error=False,
                 )
                 evaluations += result.get_asset_check_evaluations()
                 if not result.success and not _explained(result):
-                    errors.append(f"{'/'.join(assets)} {partition or ''}: the run crashed")
+                    where = "/".join(assets) + (f"[{partition}]" if partition else "")
+                    errors.append(f"not judged: {where}: {first_error(result)}")
     return evaluations, errors
 
 
