@@ -70,6 +70,11 @@ def test_bootstrap_spreads_with_noise_and_is_decided_by_its_seed():
     assert not np.array_equal(other[7].predict(WEIGHTS), wide[7].predict(WEIGHTS))
 
 
+def test_draws_with_too_few_different_runs_are_drawn_again():
+    # Six runs, five needed: most draws with replacement hold fewer.
+    assert len(bootstrap_laws(table(num_runs=6), num_refits=25)) == 25
+
+
 def test_noise_free_refits_agree():
     low, high = prediction_intervals(bootstrap_laws(table(), num_refits=20), WEIGHTS)
     np.testing.assert_allclose(low, high, atol=1e-5)

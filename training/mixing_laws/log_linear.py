@@ -31,7 +31,7 @@ from training.arrays import Floats, require_simplex
 
 HUBER_NATS = 0.02
 GRID = np.array([0.0, 0.15, 0.3, 0.45, 0.6, 0.7, 0.8, 0.87, 0.93, 0.97, 0.99])
-MAX_ITERATIONS = 300
+MAX_ITERATIONS = 100
 STEP_TOLERANCE = 1e-9
 DECREASE_TOLERANCE = 1e-8
 MAX_DAMPING = 1e12
