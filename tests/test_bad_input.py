@@ -3,11 +3,9 @@
 import gzip
 import io
 import json
-import shutil
 import tarfile
 import warnings
 from dataclasses import replace
-from pathlib import Path
 
 import dagster as dg
 import numpy as np
@@ -334,17 +332,3 @@ def test_a_corrupted_shard_fails_its_gate_and_stops_swarm_and_proxies_until_made
     (evaluation,) = launch.check(DOMAIN).get_asset_check_evaluations()
     assert evaluation.passed, evaluation.description
     assert launch(swarm).success
-
-
-def test_a_design_that_lost_its_file_is_named(launch, lake, mixture):
-    assert launch(swarm).success
-    (first, *_) = launch.instance.get_dynamic_partitions("proxy_run")
-    design = lake.artifact("swarm")
-    (design.folder / "swarm.parquet").unlink()
-    message = refusal(launch(proxy_runs, first))
-    assert "swarm.parquet" in message
-    shutil.rmtree(design.folder)
-    assert "swarm was never materialised: materialise it first" in refusal(
-        launch(proxy_runs, first)
-    )
-    assert not list(Path(lake.root, "work").glob("*/*/*/*"))

@@ -167,17 +167,6 @@ def test_the_workspace_validates_from_another_directory(tmp_path):
     assert "Validation successful" in done.stderr + done.stdout
 
 
-def test_a_preset_that_does_not_exist_is_told_on_loading(tmp_path):
-    done = run_python(
-        "-c",
-        f"import sys; sys.path.insert(0, {str(ROOT)!r}); import orchestration.definitions",
-        cwd=tmp_path,
-        MIXWRIGHT_PRESET="nightly",
-    )
-    assert done.returncode == 1
-    assert "nightly.yaml: no such preset; give a path or one of" in done.stderr.splitlines()[-1]
-
-
 def test_loading_imports_nothing_heavy(tmp_path):
     program = (
         f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
