@@ -91,11 +91,11 @@ def _train(
 
 
 def _gpu_cost(work: Path) -> dict[str, float]:
-    """Seconds on a GPU, from the run's own timings; nothing on a CPU."""
-    timings = pl.read_ndjson(work / "timings.jsonl")
-    if "gpu_seconds" not in timings.columns:
+    """Seconds on a GPU of all attempts, from the run's own timings; a very short run has none."""
+    timings = work / "timings.jsonl"
+    if not timings.exists():
         return {}
-    return {"gpu_seconds": float(timings["gpu_seconds"].sum())}
+    return {"gpu_seconds": float(pl.read_ndjson(timings)["gpu_seconds"].sum())}
 
 
 def _domain_table(result: RunResult) -> pl.DataFrame:

@@ -56,8 +56,20 @@ class MetricsFile:
 class Stopwatch:
     """Adds up the seconds of each phase and writes a line of timings now and then."""
 
-    def __init__(self, path: Path, *, step: int, tokens_per_step: int, every_steps: int) -> None:
-        """Start after `step` finished steps; write every `every_steps`."""
+    def __init__(
+        self,
+        path: Path,
+        *,
+        step: int,
+        tokens_per_step: int,
+        every_steps: int,
+        holds_gpu: bool = False,
+    ) -> None:
+        """Start after `step` finished steps; write every `every_steps`.
+
+        A run that holds a GPU occupies it in every phase, so all its seconds are GPU seconds.
+        """
+        self._holds_gpu = holds_gpu
         self._path = path
         self._first = step
         self._tokens_per_step = tokens_per_step
@@ -90,6 +102,7 @@ class Stopwatch:
         line = {f"{phase}_seconds": round(value, 6) for phase, value in spent.items()} | {
             "step": step,
             "steps": steps,
+            "gpu_seconds": round(sum(spent.values()), 6) if self._holds_gpu else 0.0,
             "tokens_per_second": round(steps * self._tokens_per_step / busy, 1),
         }
         with self._path.open("a") as file:

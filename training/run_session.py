@@ -161,6 +161,7 @@ def open_session(
             step=progress.step,
             tokens_per_step=config.schedule.batch_rows * config.model.context_tokens,
             every_steps=_STEPS_PER_TIMING,
+            holds_gpu=device.type == "cuda",
         ),
         saved_step=progress.step,
     )
