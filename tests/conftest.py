@@ -347,8 +347,7 @@ def made_graph(tmp_path_factory):
     from rich.console import Console
 
     from assets.partitions import TRAINING_RUNS
-    from orchestration import deployments
-    from orchestration.demo import materialise_all
+    from orchestration import demo, deployments
 
     home = tmp_path_factory.mktemp("made_graph")
     console = Console(file=StringIO(), width=200)
@@ -357,13 +356,16 @@ def made_graph(tmp_path_factory):
         # Dagster's own Pipes session reads it.
         warnings.filterwarnings("ignore", message="AssetExecutionContext.run_id is deprecated")
         patch.setenv("MIXWRIGHT_HOME", str(home))
+        # Imports cost a worker more than all it trains here; test_backfill has workers.
+        stages = tuple(replace(stage, num_workers=1) for stage in demo.STAGES)
+        patch.setattr(demo, "STAGES", stages)
         lake = deployments.lake()
-        first = materialise_all(lake, console)
+        first = demo.materialise_all(lake, console)
         planned = [key for key, run in TRAINING_RUNS.items() if run.needs_plan]
         for asset, partition in (("training_plan", None), *product(["training_runs"], planned)):
             if lake.find(asset, partition) is None:
                 overridden.append(_materialise_overridden(asset, partition))
-        second = materialise_all(lake, console)
+        second = demo.materialise_all(lake, console)
     return MadeGraph(
         home=home,
         log=console.file.getvalue(),
