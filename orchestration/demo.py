@@ -91,7 +91,12 @@ STAGES = (
         partitions=_planned_runs,
         num_workers=TRAININGS_AT_A_TIME,
     ),
-    Stage(title="evaluations", assets=("evaluations",), partitions=_trained_runs),
+    Stage(
+        title="evaluations",
+        assets=("evaluations",),
+        partitions=_trained_runs,
+        num_workers=TRAININGS_AT_A_TIME,
+    ),
     Stage(title="predicted against actual", assets=("predicted_vs_actual",), partitions=_whole),
     Stage(title="cost report", assets=("cost_report",), partitions=_whole),
 )
