@@ -219,6 +219,7 @@ def test_a_new_corpus_is_followed_after_the_first_look(empty_daemon):
 def test_what_failed_is_not_asked_for_again_and_again(empty_daemon, monkeypatch):
     assert empty_daemon.refresh(BOOK)
     requested = empty_daemon.tick()
+    assert set(requested) == {"corpus_profiles", "cleaned_shards"}
     monkeypatch.setattr("assets.preparation.clean_corpus", lambda *_: 1 / 0)
     monkeypatch.setattr("assets.corpora.profile_corpus", lambda *_: 1 / 0)
     empty_daemon.execute(requested)
