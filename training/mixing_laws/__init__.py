@@ -1,6 +1,6 @@
 """Mixing laws by name: held-out loss as a function of the weights."""
 
-from training.mixing_laws import log_linear
+from training.mixing_laws import additive, log_linear
 from training.mixing_laws.interface import LawFamily, each_domain
 
 LAWS: dict[str, LawFamily] = {
@@ -10,5 +10,19 @@ LAWS: dict[str, LawFamily] = {
         min_runs=log_linear.min_runs,
         convex=True,
         formula="L(p) = c + exp(t . p)",
+    ),
+    "additive": LawFamily(
+        refit=additive.refit_additive,
+        from_json=additive.AdditiveLaw.from_json,
+        min_runs=additive.min_runs,
+        convex=True,
+        formula="L(p) = b + t . p + sum_j k_j ((p_j + s)^-a - 1) / a, k_j >= 0",
+    ),
+    "additive_signed": LawFamily(
+        refit=additive.refit_signed_additive,
+        from_json=additive.AdditiveLaw.from_json,
+        min_runs=additive.min_runs,
+        convex=False,
+        formula="L(p) = b + t . p + sum_j k_j ((p_j + s)^-a - 1) / a",
     ),
 }
