@@ -42,7 +42,7 @@ class RobustProblem:
     linearise: Callable[[Floats, Ints], tuple[Floats, Floats]]
     """As `predict`, with the derivatives: predictions (K, N) and Jacobian (K, N, M)."""
     losses: Floats
-    """Observations, shape (N,)."""
+    """Observations, shape (N,), or (R, N) where refits have their own."""
     counts: Floats
     """Weight of each observation in each refit, shape (R, N), >= 0."""
     low: Floats
@@ -58,7 +58,7 @@ class RobustProblem:
 
     def objective(self, params: Floats, rows: Ints) -> Floats:
         """Value for parameters (K, M) of the refits `rows`, shape (K,)."""
-        size = np.abs(self.predict(params, rows) - self.losses)
+        size = np.abs(self.predict(params, rows) - self._observed(rows))
         total: Floats = (self.counts[rows] * huber_loss(size, self._threshold(rows))).sum(axis=1)
         if self.ridge is not None:
             total += 0.5 * (self.ridge[rows] * self._offset(params, rows) ** 2).sum(axis=1)
@@ -66,7 +66,7 @@ class RobustProblem:
 
     def model(self, params: Floats, rows: Ints) -> tuple[Floats, Floats]:
         """Gauss-Newton matrix, shape (K, M, M), and slope, shape (K, M)."""
-        size = max(1, len(rows) * self.losses.size * params.shape[1] // MAX_JACOBIAN)
+        size = max(1, len(rows) * self.counts.shape[1] * params.shape[1] // MAX_JACOBIAN)
         parts = np.array_split(np.arange(len(rows)), min(size, len(rows)))
         models = [self._model(params[part], rows[part]) for part in parts]
         return np.concatenate([each[0] for each in models]), np.concatenate(
@@ -75,7 +75,7 @@ class RobustProblem:
 
     def _model(self, params: Floats, rows: Ints) -> tuple[Floats, Floats]:
         predicted, design = self.linearise(params, rows)
-        residuals = predicted - self.losses
+        residuals = predicted - self._observed(rows)
         weights = np.minimum(1.0, self._threshold(rows) / np.maximum(np.abs(residuals), 1e-300))
         weighted = design * (self.counts[rows] * weights)[:, :, None]
         normal = np.matmul(design.transpose(0, 2, 1), weighted)
@@ -84,6 +84,9 @@ class RobustProblem:
             normal += self.ridge[rows][:, :, None] * np.eye(params.shape[1])
             slope += self.ridge[rows] * self._offset(params, rows)
         return normal, slope
+
+    def _observed(self, rows: Ints) -> Floats:
+        return self.losses if self.losses.ndim == 1 else self.losses[rows]
 
     def _threshold(self, rows: Ints) -> Floats:
         return np.broadcast_to(self.huber, len(self.counts))[rows][:, None]

@@ -1,6 +1,6 @@
 """Mixing laws by name: held-out loss as a function of the weights."""
 
-from training.mixing_laws import additive, log_linear
+from training.mixing_laws import additive, exponential, log_linear
 from training.mixing_laws.interface import LawFamily, each_domain
 
 LAWS: dict[str, LawFamily] = {
@@ -24,5 +24,12 @@ LAWS: dict[str, LawFamily] = {
         min_runs=additive.min_runs,
         convex=False,
         formula="L(p) = b + t . p + sum_j k_j ((p_j + s)^-a - 1) / a",
+    ),
+    "exponential": LawFamily(
+        refit=exponential.refit_exponential,
+        from_json=exponential.ExponentialLaw.from_json,
+        min_runs=exponential.min_runs,
+        convex=True,
+        formula="L_i(p) = c_i + k_i exp(a p_i + t . p)",
     ),
 }

@@ -10,16 +10,17 @@ so through t.
 Source: power laws in the share, as in BiMix (Ge et al. 2024, arXiv:2405.14908: A / p^a of the own
 domain), with an offset s instead of a pole at zero, and with the other domains. Deviation: the law
 has more parameters than most swarms can pay for, so t and the k of other domains are shrunk to zero
-by a ridge in units of standardised columns; the domain's own k is free. The strength of the ridge
-and the starting s and a are shared by all evaluation domains and chosen by the sum of their
-leave-one-out errors in closed form (Allen 1974, PRESS; Huber loss, threshold 0.02 nats), computed
-from the runs of the refit alone, so a run that is held out has no part in the choice. With the
-ridge fixed, all parameters are refined on the Huber loss (`training.robust_fit`), where the ridge
-also holds s and a at the shared choice. A fit without ridge and with a shape for each domain is
-taken instead where it cuts the leave-one-out error to less than a third (runs without noise). The threshold is 0.02 nats or, if larger, fits the residuals: runs
-of one seed scatter by more, and the sum of absolute errors wastes a third of them. Nothing is
-random. `refit_signed_additive` leaves the sign of k free: it predicted held-out runs of small noisy
-swarms best of all forms tried, but may be concave in a share.
+by a ridge in units of standardised columns; the domain's own k is free. The strength of the ridge,
+s and a are shared by all evaluation domains and chosen by the sum of their leave-one-out errors in
+closed form (Allen 1974, PRESS; Huber loss), computed from the runs of the refit alone, so a run
+that is held out has no part in the choice. With these fixed, the others are refined on the Huber
+loss (`training.robust_fit`). A fit without ridge and with a shape for each domain is taken instead
+where it cuts the leave-one-out error to less than a third (runs without noise). The threshold is
+0.02 nats or, if larger, fits the residuals: runs of one seed scatter by more, and a sum of absolute
+errors wastes a third of them. Nothing is random.
+
+`refit_signed_additive` leaves the sign of k free: it predicted held-out runs of small noisy swarms
+best of all forms tried, but may be concave in a share.
 Shapes: N runs, D training domains, E evaluation domains, R refits, M = 2 D + 3 parameters.
 """
 
@@ -39,7 +40,7 @@ from training.robust_fit import (
     minimise_robustly,
 )
 
-OFFSETS = (0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32)
+OFFSETS = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32)
 EXPONENTS = (0.0, 1.0)
 RIDGES = (1e-10, 1e-4, 1e-3, 1e-2, 0.03, 0.1, 0.3, 1.0)
 """Per run, of standardised coefficients."""
@@ -53,7 +54,7 @@ CLEAR_GAIN = 0.3
 """What a shape of its own must leave of the leave-one-out error: it has been fitted to all runs."""
 ROBUST_SCALE = 1.345 * 1.4826
 """Times the median absolute residual: the Huber threshold with 95 % efficiency on normal noise."""
-OFFSET_RANGE = (1e-3, 1.0)
+OFFSET_RANGE = (1e-4, 1.0)
 EXPONENT_RANGE = (0.0, 3.0)
 SERIES_BELOW = 1e-5
 """Exponent below which the limit for zero is used, with its first correction."""
@@ -79,7 +80,7 @@ class AdditiveLaw:
     strengths: Floats
     """k, shape (D,), >= 0."""
     offset: float
-    """s, share, in [0.001, 1]."""
+    """s, share, in [0.0001, 1]."""
     exponent: float
     """a, in [0, 3]."""
 
