@@ -27,7 +27,8 @@ from dataclasses import dataclass
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from training.arrays import Floats, require_simplex
+from training.arrays import Floats
+from training.mixing_laws.interface import require_runs
 
 HUBER_NATS = 0.02
 GRID = np.array([0.0, 0.15, 0.3, 0.45, 0.6, 0.7, 0.8, 0.87, 0.93, 0.97, 0.99])
@@ -67,6 +68,12 @@ class LogLinearLaw:
         """Second derivative at one mixture of shape (D,), shape (D, D)."""
         outer: Floats = np.outer(self.sensitivities, self.sensitivities)
         return np.exp(weights @ self.sensitivities) * outer
+
+    def describe(self, domains: Sequence[str]) -> str:
+        """The formula with its numbers, most helpful domain first."""
+        order = np.argsort(self.sensitivities)
+        terms = " ".join(f"{self.sensitivities[j]:+.3g} {domains[j]}" for j in order)
+        return f"{self.irreducible_loss:.4g} + exp({terms})"
 
     def to_json(self, domains: Sequence[str]) -> dict[str, object]:
         """Parameters keyed by the names of the training domains."""
@@ -119,17 +126,7 @@ def refit_log_linear(weights: Floats, losses: Floats, counts: Floats) -> list[Lo
     Raises:
         ValueError: An argument breaks one of the conditions above.
     """
-    num_runs, num_domains = weights.shape
-    require_simplex(weights)
-    if losses.shape != (num_runs,) or not (np.isfinite(losses) & (losses > 0)).all():
-        raise ValueError(f"losses must be positive and finite, shape ({num_runs},), got {losses}")
-    if counts.ndim != 2 or counts.shape[1] != num_runs or not (counts >= 0).all():
-        raise ValueError(f"counts must be >= 0 with shape (R, {num_runs}), got {counts.shape}")
-    fewest = int((counts > 0).sum(axis=1).min())
-    if fewest < min_runs(num_domains):
-        raise ValueError(
-            f"{num_domains + 1} parameters need more than {num_domains + 1} runs, got {fewest}"
-        )
+    require_runs(weights, losses, counts, num_params=weights.shape[1] + 1)
     params = _search(weights, losses, counts)
     return [LogLinearLaw(irreducible_loss=float(row[0]), sensitivities=row[1:]) for row in params]
 
