@@ -73,7 +73,7 @@ class ChinchillaLaw:
 
     @property
     def params_exponent(self) -> float:
-        """a in N* ~ C^a; that of the tokens is 1 - a."""
+        """A in N* ~ C^a; that of the tokens is 1 - a."""
         return self.beta / (self.alpha + self.beta)
 
     def optimal_allocation(self, flops: float) -> Allocation:

@@ -243,9 +243,7 @@ def _model(problem: _Problem, counts: Floats, theta: Floats) -> tuple[Floats, Fl
     return hessian, gradient
 
 
-def _minimise(
-    problem: _Problem, counts: Floats, theta: Floats
-) -> tuple[Floats, Floats, Floats]:
+def _minimise(problem: _Problem, counts: Floats, theta: Floats) -> tuple[Floats, Floats, Floats]:
     """Damped Newton for each refit: parameters (R, 5), scaled objective (R,), gradient (R,)."""
     theta = theta.copy()
     value = _value(problem, counts, theta)

@@ -52,6 +52,14 @@ class IsoflopFit:
         return float(self.coefficient * flops**self.exponent.value)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NoIsoflopFit:
+    """The runs are not laid out for this fit."""
+
+    reason: str
+    """What is missing."""
+
+
 def fit_isoflop(
     runs: ScalingRuns,
     *,
@@ -59,24 +67,24 @@ def fit_isoflop(
     num_resamples: int = 400,
     level: float = 0.9,
     seed: int = 0,
-) -> IsoflopFit:
-    """Fit N*(C).
+) -> IsoflopFit | NoIsoflopFit:
+    """Fit N*(C), or say why the layout of the runs allows no such fit.
 
     Args:
-        runs: At least four sizes at each of at least two budgets.
+        runs: Needed are at least four sizes at each of at least two budgets.
         width: Widest spread of log10 C within one budget, > 0.
         num_resamples: Draws of the bootstrap, R >= 100.
         level: Share of the resamples inside the interval.
         seed: Decides the draws.
 
     Raises:
-        ValueError: Fewer than two budgets have a vertex, or one in ten resamples has two.
+        ValueError: `width` is not positive.
     """
     groups = _groups(runs, width)
     budgets, left_out = _vertices(runs, groups)
     if len(budgets) < 2:
-        raise ValueError(
-            f"an IsoFLOP fit needs two budgets with a best size among at least {MIN_SIZES} sizes, "
+        return NoIsoflopFit(
+            reason=f"two budgets need a best size among at least {MIN_SIZES} sizes, "
             f"found {len(budgets)}: {'; '.join(left_out) or 'all runs share one budget'}"
         )
     slope, level_at = _line(budgets)
@@ -90,7 +98,9 @@ def fit_isoflop(
         if len(draws) == num_resamples:
             break
     else:
-        raise ValueError(f"only {len(draws)} of {10 * num_resamples} resamples have two budgets")
+        return NoIsoflopFit(
+            reason=f"only {len(draws)} of {10 * num_resamples} resamples have two budgets"
+        )
     low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
     return IsoflopFit(
         exponent=Interval(value=slope, low=float(low), high=float(high)),

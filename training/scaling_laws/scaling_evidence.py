@@ -14,7 +14,7 @@ no sensitivity at all; these leave runs out. Shapes: N runs, R refits.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -184,8 +184,7 @@ def _most_influential(runs: ScalingRuns, fit: ChinchillaFit, flops: float) -> in
     base = math.log(_tokens_per_param(fit.law, flops))
     laws = refit_chinchilla(runs, counts, start=fit.law)
     moves = [
-        -1.0 if law is None else abs(math.log(_tokens_per_param(law, flops)) - base)
-        for law in laws
+        -1.0 if law is None else abs(math.log(_tokens_per_param(law, flops)) - base) for law in laws
     ]
     best = int(np.argmax(moves))
     return best if moves[best] >= 0 else None
