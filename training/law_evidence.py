@@ -29,6 +29,7 @@ from scipy.stats import rankdata
 
 from training.arrays import Floats, Ints
 from training.fitted_laws import law_family, refit_laws
+from training.folds import assign_folds
 from training.run_table import RunTable
 from training.trivial_baselines import BASELINES, Fold
 
@@ -194,18 +195,6 @@ def gather_evidence(
         per_domain=per_domain,
         average=average,
     )
-
-
-def assign_folds(weights: Floats, *, num_folds: int | None, seed: int) -> Ints:
-    """Fold of each run, shape (N,); runs of one mixture share a fold."""
-    mixtures, group = np.unique(np.round(weights, 9), axis=0, return_inverse=True)
-    if num_folds is None:
-        num_folds = len(mixtures) if len(mixtures) <= 64 else 10
-    shuffled = np.random.default_rng(seed).permutation(len(mixtures))
-    fold_of_mixture = np.empty(len(mixtures), dtype=np.int64)
-    fold_of_mixture[shuffled] = np.arange(len(mixtures)) % num_folds
-    folds: Ints = fold_of_mixture[group.ravel()]
-    return folds
 
 
 def spearman(first: Floats, second: Floats) -> Floats:
