@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from orchestration import scaling_commands
+from orchestration import plan_commands, proposal_commands, scaling_commands
 
 app = typer.Typer(
     name="mixwright",
@@ -147,3 +147,5 @@ def dev(
 
 
 app.command("fit-scaling", epilog=scaling_commands.FIT_EPILOG)(scaling_commands.fit_scaling)
+app.command("propose", epilog=proposal_commands.EPILOG)(proposal_commands.propose)
+app.command("plan", epilog=plan_commands.EPILOG)(plan_commands.plan)

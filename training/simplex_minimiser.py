@@ -13,9 +13,9 @@ by its linearisation
     min f >= f(p) + nu . g(p) - max over s in the box of (grad f + nu . grad g)(p) . (p - s)
 
 where a linear programme chooses the nu with the best bound, and the maximum is found exactly by
-filling the cheapest coordinates first. Without constraints that is the Frank-Wolfe gap. A point inside the constraints is found by
-minimising a smooth maximum of them over the box; where even that stays above 0 there is none, and
-that too is proven. Coordinates whose box is a point are taken out beforehand.
+filling the cheapest coordinates first. Without constraints that is the Frank-Wolfe gap. A point
+inside the constraints is found by minimising a smooth maximum of them over the box; where even that
+stays above 0 there is none. Coordinates whose box is a point are taken out beforehand.
 Shapes: D coordinates, M constraints.
 """
 

@@ -27,7 +27,7 @@ class ScalingRecord:
     law: ChinchillaLaw
     """Fitted on all runs."""
     refits: tuple[ChinchillaLaw, ...]
-    """Bootstrap refits; none where the file was written by hand."""
+    """Bootstrap refits; none where somebody wrote the file by hand."""
     level: float
     """Share of the refits inside an interval."""
     largest_flops: float | None
@@ -100,7 +100,7 @@ def scaling_record(
 
 
 def read_scaling_record(path: Path) -> ScalingRecord:
-    """Read scaling.json; one with only A, B, E, alpha and beta will do, without intervals.
+    """Read scaling.json.
 
     Raises:
         ValueError: No such file, no JSON, a key is missing or out of range, or the refits are not
