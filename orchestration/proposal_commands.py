@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -10,19 +9,20 @@ import typer
 
 from orchestration.command_errors import one_clear_error
 from orchestration.number_files import read_numbers, read_shares
+from orchestration.proposal_view import ProposalView, print_proposal, write_proposal
 
 if TYPE_CHECKING:
     from training.fitted_laws import FittedLaws
     from training.law_record import LawRecord
     from training.mixture_reuse import MixtureReuse
-    from training.proposal import Proposal, ProposalConfig
-    from training.swarm_power import RunsForWidth
+    from training.proposal import Proposal
 
 NumberFile = Path | None
 EPILOG = "\n\n".join(
     (
-        "Files hold one JSON object with a number per name: prior.json and tokens.json per training "
-        "domain, weights.json and harm.json (nats by which a loss may rise) per evaluation domain. "
+        "Files hold one JSON object with a number per name: prior.json and tokens.json per "
+        "training domain, weights.json and harm.json (nats by which a loss may rise) per "
+        "evaluation domain. "
         'reuse.json holds {"weights": {...}, "changed": [...], "coupled": [...]}.',
         "The prior is --prior, else the shares of the available tokens, else uniform.",
         "Examples:",
@@ -91,6 +91,7 @@ def propose(
         from training.proposal import ProposalConfig
         from training.proposer import propose as find
         from training.scaling_laws.scaling_record import read_scaling_record
+        from training.swarm_power import runs_for_width
 
         record = read_law_record(law)
         tokens = None if available_tokens is None else read_numbers(available_tokens)
@@ -116,58 +117,24 @@ def propose(
             reuse=None if reuse is None else _reuse(reuse),
             scaling=None if scaling is None else read_scaling_record(scaling).law,
         )
-        found = _Found(
+        found = ProposalView(
             proposal=proposal,
             prior=natural,
             prior_source=source,
             epochs=_repeats(proposal, tokens, budget_tokens),
-            power=None if width is None else _power(record, proposal, natural, config, width),
+            power=None
+            if width is None
+            else runs_for_width(
+                proposal.weights, num_runs=len(record.table.run_ids), wanted_width=width
+            ),
         )
         content = found.content(record, budget_tokens)
-        picture = _write(found, content, out)
+        picture = write_proposal(found, content, out)
     if as_json:
         typer.echo(json.dumps(content))
         return
-    _print(found, content)
+    print_proposal(found, content)
     typer.echo(f"Mixture: {out}   picture: {picture}")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Found:
-    """What the command reports."""
-
-    proposal: "Proposal"
-    prior: Mapping[str, float]
-    prior_source: str
-    epochs: Mapping[str, float] | None
-    power: "RunsForWidth | None"
-
-    def content(self, record: "LawRecord", budget_tokens: float | None) -> dict[str, object]:
-        """Content of mixture.json."""
-        from dataclasses import asdict
-
-        import numpy as np
-
-        fields = self.proposal.to_json()
-        del fields["weights"]
-        shares = self.proposal.weights
-        point = np.array([[shares[name].value for name in record.laws.domains]])
-        significant = self.proposal.significant
-        return {
-            "weights": self.proposal.mixture(),
-            "weights_low": {name: one.low for name, one in shares.items()},
-            "weights_high": {name: one.high for name, one in shares.items()},
-            "verdict": "significant gain" if significant else "no significant gain",
-            **fields,
-            "prior": dict(self.prior),
-            "prior_source": self.prior_source,
-            "budget_tokens": budget_tokens,
-            "epochs": None if self.epochs is None else dict(self.epochs),
-            "hull_distance": float(record.hull_distances(point)[0]),
-            "law": record.laws.method,
-            "law_gate_passed": record.gate.get("passed"),
-            "runs_for_width": None if self.power is None else asdict(self.power),
-        }
 
 
 def _epochs(
@@ -246,93 +213,3 @@ def _repeats(
         name: share * budget / tokens[name] if tokens[name] > 0 else 0.0
         for name, share in proposal.mixture().items()
     }
-
-
-def _power(
-    record: "LawRecord",
-    proposal: "Proposal",
-    natural: Mapping[str, float],
-    config: "ProposalConfig",
-    width: float,
-) -> "RunsForWidth":
-    from training.swarm_power import runs_for_width
-
-    return runs_for_width(proposal.weights, num_runs=len(record.table.run_ids), wanted_width=width)
-
-
-def _write(found: _Found, content: Mapping[str, object], out: Path) -> Path:
-    from assets.plots import Estimate, plot_plan
-
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    picture = out.with_suffix(".png")
-    estimates = [
-        Estimate(name=name, value=one.value, low=one.low, high=one.high)
-        for name, one in found.proposal.weights.items()
-    ]
-    picture.write_bytes(plot_plan(found.prior, estimates, found.epochs))
-    return picture
-
-
-def _print(found: _Found, content: Mapping[str, object]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console()
-    proposal = found.proposal
-    shares = Table("domain", f"prior ({found.prior_source})", "proposed", "interval", "epochs")
-    for name, one in proposal.weights.items():
-        shares.add_row(
-            name,
-            f"{found.prior[name]:.4f}",
-            f"{one.value:.4f}",
-            f"{one.low:.4f} to {one.high:.4f}",
-            "-" if found.epochs is None else f"{found.epochs[name]:.2f}",
-        )
-    console.print(shares)
-    losses = Table("evaluation domain", "loss (nats)", "interval", "change from the prior")
-    for name, one in proposal.predicted_nats.items():
-        change = proposal.change_nats[name]
-        losses.add_row(
-            name,
-            f"{one.value:.4f}",
-            f"{one.low:.4f} to {one.high:.4f}",
-            f"{change.value:+.4f} ({change.low:+.4f} to {change.high:+.4f})",
-        )
-    console.print(losses)
-    gain = proposal.gain_nats
-    console.print(
-        f"{content['verdict']}: {gain.value:.4f} nats over the prior, interval {gain.low:.4f} to "
-        f"{gain.high:.4f} ({proposal.num_refits} refits)",
-        soft_wrap=True,
-    )
-    for line in _remarks(proposal, content):
-        console.print(line, soft_wrap=True, markup=False)
-    if found.power is not None:
-        console.print(
-            f"Widest interval: {found.power.domain}, {found.power.width:.3f} with "
-            f"{found.power.num_runs} runs; below {found.power.wanted_width:g} with about "
-            f"{found.power.needed_runs} runs (it shrinks with the root of the runs)",
-            soft_wrap=True,
-        )
-
-
-def _remarks(proposal: "Proposal", content: Mapping[str, object]) -> list[str]:
-    """What a reader must know before using the mixture."""
-    lines = []
-    if proposal.gap_nats is None:
-        lines.append("Found by a search over candidates: nothing proves it the best.")
-    else:
-        lines.append(f"Global minimum, certified to {proposal.gap_nats:.1g} nats.")
-    if proposal.active_caps:
-        lines.append(f"Held down by their tokens: {', '.join(proposal.active_caps)}")
-    if proposal.active_floors:
-        lines.append(f"Held up by their floor: {', '.join(proposal.active_floors)}")
-    if proposal.num_infeasible_refits:
-        lines.append(f"{proposal.num_infeasible_refits} refits leave no mixture that does no harm.")
-    if content["law_gate_passed"] is not True:
-        lines.append("The law did not pass its gate: this mixture is not supported by evidence.")
-    distance = content["hull_distance"]
-    if isinstance(distance, float) and distance > 1e-6:
-        lines.append(f"The mixture lies {distance:.3f} outside the hull of the runs.")
-    return lines

@@ -20,7 +20,6 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from scipy.optimize import brentq, minimize_scalar
 
-from training.arrays import Floats
 from training.compute_budget import Spending
 from training.law_evidence import Interval
 from training.scaling_laws.chinchilla import FLOPS_PER_PARAMETER_TOKEN, ChinchillaLaw
@@ -270,7 +269,7 @@ def _plan(
 def _wasted(
     law: ChinchillaLaw, loss: Loss, *, flops: float, inference: float, reached: float
 ) -> float:
-    """Share of the budget above the least one whose best plan is as good; `reached` is a penalty."""
+    """Share of the budget above the least whose best plan is as good; `reached` is a penalty."""
     if reached <= 1e-12:
         return 0.0
 
