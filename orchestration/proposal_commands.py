@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from training.fitted_laws import FittedLaws
     from training.law_record import LawRecord
     from training.mixture_reuse import MixtureReuse
-    from training.proposal import Proposal
+    from training.proposal import Proposal, ProposalConfig
+    from training.proposal_limits import Limits
+    from training.swarm_power import RunsForWidth
 
 NumberFile = Path | None
 EPILOG = "\n\n".join(
@@ -78,6 +80,9 @@ def propose(
     width: Annotated[
         float | None, typer.Option(help="Say how many runs would make every interval so narrow.")
     ] = None,
+    simulate_swarms: Annotated[
+        int | None, typer.Option(min=20, help="Check --width on so many simulated swarms.")
+    ] = None,
     out: Annotated[
         Path, typer.Option(help="JSON file to write; the picture goes beside it.")
     ] = Path("mixture.json"),
@@ -89,9 +94,10 @@ def propose(
     with one_clear_error():
         from training.law_record import read_law_record
         from training.proposal import ProposalConfig
+        from training.proposal_limits import build_limits
+        from training.proposer import availability_of
         from training.proposer import propose as find
         from training.scaling_laws.scaling_record import read_scaling_record
-        from training.swarm_power import runs_for_width
 
         record = read_law_record(law)
         tokens = None if available_tokens is None else read_numbers(available_tokens)
@@ -117,6 +123,12 @@ def propose(
             reuse=None if reuse is None else _reuse(reuse),
             scaling=None if scaling is None else read_scaling_record(scaling).law,
         )
+        limits = build_limits(
+            record.laws.domains,
+            natural,
+            floors=config.floors,
+            availability=availability_of(config, tokens, budget_tokens),
+        )
         found = ProposalView(
             proposal=proposal,
             prior=natural,
@@ -124,8 +136,8 @@ def propose(
             epochs=_repeats(proposal, tokens, budget_tokens),
             power=None
             if width is None
-            else runs_for_width(
-                proposal.weights, num_runs=len(record.table.run_ids), wanted_width=width
+            else _power(
+                record, proposal, limits, config=config, width=width, swarms=simulate_swarms
             ),
         )
         content = found.content(record, budget_tokens)
@@ -213,3 +225,36 @@ def _repeats(
         name: share * budget / tokens[name] if tokens[name] > 0 else 0.0
         for name, share in proposal.mixture().items()
     }
+
+
+def _power(
+    record: "LawRecord",
+    proposal: "Proposal",
+    limits: "Limits",
+    *,
+    config: "ProposalConfig",
+    width: float,
+    swarms: int | None,
+) -> "RunsForWidth":
+    """Runs for a wanted width by the root rule, and what swarms of that size show."""
+    from dataclasses import replace
+
+    from training.proposer import objective_weights
+    from training.swarm_power import residual_noise, runs_for_width, simulate_width
+
+    rule = runs_for_width(proposal.weights, num_runs=len(record.table.run_ids), wanted_width=width)
+    if swarms is None:
+        return rule
+    if (limits.prior == 0).any():
+        raise ValueError("--simulate-swarms needs a prior above 0 for every domain")
+    typer.echo(f"simulating {swarms} swarms of {rule.needed_runs} runs", err=True)
+    simulated = simulate_width(
+        record.laws,
+        residual_noise(record.laws, record.table),
+        limits,
+        importance=objective_weights(record.laws, config),
+        config=config,
+        num_runs=rule.needed_runs,
+        num_swarms=swarms,
+    )
+    return replace(rule, simulated_width=simulated)

@@ -110,6 +110,8 @@ def print_proposal(found: ProposalView, content: Mapping[str, object]) -> None:
             f"{found.power.needed_runs} runs (it shrinks with the root of the runs)",
             soft_wrap=True,
         )
+        if found.power.simulated_width is not None:
+            console.print(f"Simulated swarms of that size: {found.power.simulated_width:.3f}")
 
 
 def _remarks(proposal: "Proposal", content: Mapping[str, object]) -> list[str]:

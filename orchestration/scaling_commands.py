@@ -96,15 +96,15 @@ def _print_fit(evidence: "ScalingEvidence", runs: "ScalingRuns", isoflop: object
         soft_wrap=True,
     )
     left_out = Table("left out", "runs", "alpha", "beta", "E", "tokens per parameter", "objective")
-    for one in evidence.omissions:
+    for without in evidence.omissions:
         left_out.add_row(
-            one.rule,
-            ", ".join(one.run_ids),
-            f"{one.law.alpha:.4f}",
-            f"{one.law.beta:.4f}",
-            f"{one.law.E:.4f}",
-            f"{one.tokens_per_param:.4g}",
-            f"{one.objective:.7g}",
+            without.rule,
+            ", ".join(without.run_ids),
+            f"{without.law.alpha:.4f}",
+            f"{without.law.beta:.4f}",
+            f"{without.law.E:.4f}",
+            f"{without.tokens_per_param:.4g}",
+            f"{without.objective:.7g}",
         )
     console.print("What a few runs change:")
     console.print(left_out)

@@ -29,13 +29,13 @@ def generated(noise=0.003, seed=0, outlier=False):
 
 def test_intervals_hold_the_truth_about_as_often_as_they_say():
     hits, trials = 0, 0
-    for seed in range(12):
-        evidence = gather_scaling_evidence(generated(seed=seed), num_refits=200)
+    for seed in range(8):
+        evidence = gather_scaling_evidence(generated(seed=seed), num_refits=100)
         for name, interval in evidence.parameters().items():
             assert interval.low < interval.value < interval.high
             hits += interval.low <= getattr(TRUTH, name) <= interval.high
             trials += 1
-    # Nominal 90 %; the parameters of one fit go together, so 12 independent trials at worst.
+    # Nominal 90 %; the parameters of one fit go together, so 8 independent trials at worst.
     assert 0.7 <= hits / trials <= 1
 
 

@@ -62,7 +62,7 @@ def search_candidates(
     rng = np.random.default_rng(seed)
     base = np.maximum(centre, 1e-3)
     base /= base.sum()
-    strengths = np.exp(rng.uniform(*np.log(STRENGTHS), size=num_candidates))
+    strengths = np.exp(rng.uniform(np.log(STRENGTHS[0]), np.log(STRENGTHS[1]), num_candidates))
     drawn = _dirichlet(rng, strengths[:, None] * len(base) * base)
     points = into_box(np.vstack([centre[None], drawn]), low, high)
     found = values(points)

@@ -13,6 +13,7 @@ says of the planned point. Neither covers a law that stops to hold beyond its la
 says how far that is. Shapes: P points of the curve, R refits.
 """
 
+import functools
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -245,7 +246,7 @@ def _plan(
         IsoflopPoint(
             params=float(size),
             tokens=tokens_of(float(size)),
-            loss=interval(lambda one, s=float(size): loss(one, s, tokens_of(s))),
+            loss=interval(functools.partial(_loss_at, loss, tokens_of, float(size))),
         )
         for size in grid
         if tokens_of(float(size)) > 1
@@ -264,6 +265,12 @@ def _plan(
         curve=curve,
         beyond_runs=None if largest is None else spent / largest,
     )
+
+
+def _loss_at(
+    loss: Loss, tokens_of: Callable[[float], float], params: float, law: ChinchillaLaw
+) -> float:
+    return loss(law, params, tokens_of(params))
 
 
 def _wasted(

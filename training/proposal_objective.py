@@ -60,7 +60,7 @@ class Objective:
     def values(self, weights: Floats) -> Floats:
         """F of mixtures (N, D), shape (N,)."""
         terms = rel_entr(weights, np.where(weights > 0, self.prior, 1.0)).sum(axis=1)
-        found = self.losses(weights) + self.kl * terms
+        found: Floats = self.losses(weights) + self.kl * terms
         if self.risk != "mean":
             found += self._bound(weights) - self.laws.predict(weights) @ self.importance
         return found

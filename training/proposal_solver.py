@@ -138,10 +138,11 @@ def _largest_harmless_budget(
 ) -> float | None:
     """By bisection: caps only tighten as the budget grows. None: none down to a millionth."""
     tokens = np.array([availability.tokens[domain] for domain in limits.domains])
-    assert availability.max_epochs is not None
+    epochs = availability.max_epochs
+    assert epochs is not None
 
     def feasible(budget: float) -> bool:
-        caps = np.minimum(1.0, availability.max_epochs * tokens / budget)  # type: ignore[operator]
+        caps = np.minimum(1.0, epochs * tokens / budget)
         caps[limits.prior == 0] = 0.0
         high = [(caps[c > 0] / c[c > 0]).min() for c in limits.matrix.T]
         constraints = [pull_back(one, limits.matrix) for one in _harms(objective, config)]

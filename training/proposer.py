@@ -82,13 +82,13 @@ def propose(
     """
     config = config or ProposalConfig()
     _require_laws(laws, refits, config)
-    availability = _availability(config, available_tokens, budget_tokens, priced=bool(scaling))
+    availability = availability_of(config, available_tokens, budget_tokens, priced=bool(scaling))
     limits = build_limits(
         laws.domains, prior, floors=config.floors, availability=availability, reuse=reuse
     )
     objective = Objective(
         laws=laws,
-        importance=_importance(laws, config),
+        importance=objective_weights(laws, config),
         prior=limits.prior,
         kl=config.kl,
         repetition=_repetition(laws, availability, scaling),
@@ -121,13 +121,24 @@ def _require_laws(laws: FittedLaws, refits: Sequence[FittedLaws], config: Propos
         )
 
 
-def _availability(
+def availability_of(
     config: ProposalConfig,
     available_tokens: Mapping[str, float] | None,
     budget_tokens: float | None,
     *,
-    priced: bool,
+    priced: bool = False,
 ) -> Availability | None:
+    """Tokens and most epochs that a configuration asks for. None: neither caps nor prices.
+
+    Args:
+        config: With the limits on epochs.
+        available_tokens: Unique tokens of each domain.
+        budget_tokens: Tokens of the run.
+        priced: Whether worthless repeats have a price.
+
+    Raises:
+        ValueError: Epochs are limited or priced and the tokens are not given.
+    """
     epochs = config.max_epochs
     if config.min_token_worth is not None:
         worth = epochs_until_worth(config.min_token_worth)
@@ -155,7 +166,12 @@ def _repetition(
     )
 
 
-def _importance(laws: FittedLaws, config: ProposalConfig) -> Floats:
+def objective_weights(laws: FittedLaws, config: ProposalConfig) -> Floats:
+    """Weight of each evaluation domain, shape (E,), sum 1.
+
+    Raises:
+        ValueError: The configuration names others, or its weights are negative or all 0.
+    """
     if config.objective is None:
         return np.full(len(laws.eval_domains), 1 / len(laws.eval_domains))
     require_names("objective", config.objective, laws.eval_domains)

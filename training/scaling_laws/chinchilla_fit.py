@@ -220,7 +220,8 @@ def _value(problem: _Problem, counts: Floats, theta: Floats) -> Floats:
     _, predicted = _terms(problem, theta)
     size = np.abs(predicted - problem.y)
     huber = np.where(size <= HUBER, 0.5 * size**2 / HUBER, size - 0.5 * HUBER)
-    return np.einsum("rn,rn->r", counts, huber)
+    total: Floats = np.einsum("rn,rn->r", counts, huber)
+    return total
 
 
 def _model(problem: _Problem, counts: Floats, theta: Floats) -> tuple[Floats, Floats]:
