@@ -189,7 +189,7 @@ def bad(files, *arguments):
     [
         (
             ("--available-tokens", "tokens.json", "--budget-tokens", "1e12"),
-            "feasible budget is 4.6",
+            "budget is 4.64e+10",
         ),
         (("--available-tokens", "tokens.json"), "belong together"),
         (("--max-epochs", "4"), "needs --available-tokens"),

@@ -10,7 +10,7 @@ TOKENS = {"a": 100.0, "b": 50.0, "c": 10.0}
 REUSE = MixtureReuse(weights={"a": 3.0, "b": 1.0}, changed=("c",))
 
 
-def limits(budget=400.0, epochs=4.0, floors=None, reuse=None, prior=PRIOR, tokens=TOKENS):
+def limits(*, budget=400.0, epochs=4.0, floors=None, reuse=None, prior=PRIOR, tokens=TOKENS):
     return build_limits(
         DOMAINS,
         prior,

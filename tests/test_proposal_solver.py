@@ -220,7 +220,7 @@ def test_laws_that_are_not_convex_are_refused_by_the_certified_solver(monkeypatc
     monkeypatch.setattr(
         proposer, "law_family", lambda method: type("F", (), {"convex": False, "of": family})
     )
-    with pytest.raises(ValueError, match="not convex.*'candidates'"):
+    with pytest.raises(ValueError, match=r"not convex.*'candidates'"):
         proposal(ProposalConfig(max_epochs=None))
     found = proposal(ProposalConfig(max_epochs=None, solver="candidates", num_candidates=200))
     assert found.solver == "candidates"

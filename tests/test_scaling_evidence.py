@@ -129,7 +129,7 @@ def test_record_reads_back(tmp_path):
         ({"A": None}, "A: "),
         ({"alpha": -1.0}, "alpha: "),
         ({"refits": {"A": [1.0]}}, "refits of"),
-        ({"refits": {**dict.fromkeys(PARAMETERS, [1.0]), "A": [1.0, 2.0]}}, "different length"),
+        ({"refits": {**{name: [1.0] for name in PARAMETERS}, "A": [1.0, 2.0]}}, "different length"),
         ({"level": 2.0}, "level: "),
     ],
 )
