@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from orchestration import plan_commands, proposal_commands, scaling_commands
+from orchestration import law_commands, plan_commands, proposal_commands, scaling_commands
 
 app = typer.Typer(
     name="mixwright",
@@ -146,6 +146,8 @@ def dev(
     os.execv(sys.executable, [*command, "-h", host, "-p", str(port)])
 
 
+app.command("fit-law", epilog=law_commands.FIT_EPILOG)(law_commands.fit_law)
+app.command("predict", epilog=law_commands.PREDICT_EPILOG)(law_commands.predict)
 app.command("fit-scaling", epilog=scaling_commands.FIT_EPILOG)(scaling_commands.fit_scaling)
 app.command("propose", epilog=proposal_commands.EPILOG)(proposal_commands.propose)
 app.command("plan", epilog=plan_commands.EPILOG)(plan_commands.plan)

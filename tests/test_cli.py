@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from assets.partitions import CATALOGUE
 from orchestration.cli import app
 
-COMMANDS = [command.callback.__name__ for command in app.registered_commands]
+COMMANDS = [one.name or one.callback.__name__ for one in app.registered_commands]
 PROJECT = Path(__file__).parents[1]
 
 

@@ -6,12 +6,12 @@
     evidence, gate                          held-out scores and the verdict on them
     columns, notes                          prefixes of the file that was read, and what was done
 
-Laws with few numbers carry refits on runs drawn with replacement: an interval is the middle of
-their predictions, and says where the expected loss lies if the form of the law is right. Laws too
-large for that (trees, processes) carry, for each evaluation domain, the `level` quantile of the
-absolute error on left-out runs (Barber et al. 2021, "Predictive inference with the jackknife+",
-arXiv:1905.02928, simplified: the folds' models are not kept); such an interval holds the loss of
-one new run, noise and misfit included, and is as wide everywhere.
+Two kinds of interval. Of the expected loss: the middle of refits on runs drawn with replacement; it
+says where the mean over repeats of a run lies, *if the form of the law is right*. Of one run: the
+prediction plus or minus the `level` quantile of the absolute error on left-out runs (Barber et al.
+2021, "Predictive inference with the jackknife+", arXiv:1905.02928, simplified: the folds' models
+are not kept); it holds noise and misfit, among mixtures like the runs, and is as wide everywhere.
+Laws too large to be kept a hundred times (trees, processes) offer the second kind alone.
 Shapes: N runs, D training domains, E evaluation domains, M mixtures.
 """
 
@@ -79,9 +79,9 @@ class LawRecord:
     table: RunTable
     """The runs."""
     refits: tuple[FittedLaws, ...] = ()
-    """Refits on drawn runs; none where `half_widths_nats` is given."""
+    """Refits on drawn runs; none for large laws."""
     half_widths_nats: Mapping[str, float] = field(default_factory=dict)
-    """Evaluation domain -> half the width of its interval; empty where there are refits."""
+    """Evaluation domain -> half the width of the interval of one run."""
     level: float = 0.9
     """Share of losses that an interval is to hold."""
     evidence: Mapping[str, object] = field(default_factory=dict)
@@ -93,9 +93,14 @@ class LawRecord:
     notes: tuple[str, ...] = ()
     """What was done to the rows of that file."""
 
-    def intervals(self, weights: Floats) -> tuple[Floats, Floats]:
-        """Low and high losses of mixtures of shape (M, D), shape (M, E) each."""
-        if self.refits:
+    def intervals(self, weights: Floats, *, of_run: bool = False) -> tuple[Floats, Floats]:
+        """Low and high losses of mixtures of shape (M, D), shape (M, E) each.
+
+        Args:
+            weights: Rows on the simplex.
+            of_run: Of one run instead of the expected loss; large laws know no other.
+        """
+        if self.refits and not of_run:
             return prediction_intervals(self.refits, weights, level=self.level)
         middle = self.laws.predict(weights)
         half = np.array([self.half_widths_nats[name] for name in self.laws.eval_domains])
@@ -142,8 +147,8 @@ class LawRecord:
 
         table = _table(record)
         lacking = set(record.eval_domains) - set(record.intervals.half_widths_nats)
-        if not record.intervals.refits and lacking:
-            raise ValueError(f"intervals hold neither refits nor half widths of {sorted(lacking)}")
+        if lacking:
+            raise ValueError(f"intervals hold no half widths of {sorted(lacking)}")
         return cls(
             laws=read(record.laws),
             table=table,
@@ -186,14 +191,12 @@ def build_record(
     columns: CsvColumns | None = None,
     notes: Sequence[str] = (),
 ) -> LawRecord:
-    """Bring laws and their evidence together; without refits, intervals come from its errors."""
-    half_widths = {}
-    if not refits:
-        residuals = np.abs(evidence.predicted - evidence.table.losses)
-        half_widths = {
-            name: heldout_half_width(residuals[:, target], level=evidence.level)
-            for target, name in enumerate(evidence.table.eval_domains)
-        }
+    """Bring laws and their evidence together; intervals of one run come from its errors."""
+    residuals = np.abs(evidence.predicted - evidence.table.losses)
+    half_widths = {
+        name: heldout_half_width(residuals[:, target], level=evidence.level)
+        for target, name in enumerate(evidence.table.eval_domains)
+    }
     return LawRecord(
         laws=laws,
         table=evidence.table,

@@ -15,6 +15,7 @@ from assets.plots.evaluation_plots import (
     plot_methods,
     plot_predicted_against_actual,
 )
+from assets.plots.law_plots import plot_predictions, plot_residuals
 from assets.plots.mixture_plots import (
     Estimate,
     plot_baselines,
@@ -46,6 +47,8 @@ __all__ = [
     "plot_methods",
     "plot_plan",
     "plot_predicted_against_actual",
+    "plot_predictions",
+    "plot_residuals",
     "plot_sampling_weights",
     "plot_scaling_fit",
     "plot_swarm",
