@@ -1,8 +1,8 @@
 """JSON files that hold one number per name, as people write them for a command."""
 
+import math
 from pathlib import Path
 
-import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 ROUNDING = 0.01
@@ -25,7 +25,7 @@ def read_numbers(path: Path) -> dict[str, float]:
         where = ".".join(str(part) for part in first["loc"])
         raise ValueError(f"{path}: {where or 'content'}: {first['msg']}") from error
     for name, number in numbers.items():
-        if not np.isfinite(number):
+        if not math.isfinite(number):
             raise ValueError(f"{path}: {name}: must be finite, got {number}")
     return numbers
 

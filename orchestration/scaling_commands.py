@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
 import typer
 
 from orchestration.command_errors import one_clear_error
@@ -43,6 +42,8 @@ def fit_scaling(
 ) -> None:
     """Fit L = E + A / N^alpha + B / D^beta, with intervals and what outliers change."""
     with one_clear_error():
+        import numpy as np
+
         from assets.plots import plot_scaling_fit
         from training.scaling_laws.isoflop import fit_isoflop
         from training.scaling_laws.scaling_evidence import gather_scaling_evidence

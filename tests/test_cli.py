@@ -27,7 +27,8 @@ def invoke(monkeypatch):
 
 
 def test_there_are_these_commands():
-    assert COMMANDS == ["demo", "status", "report", "check", "validate", "dev"]
+    graph = ["demo", "status", "report", "check", "validate", "dev"]
+    assert graph + ["fit-law", "predict", "fit-scaling", "propose", "plan"] == COMMANDS
 
 
 @pytest.mark.parametrize("command", COMMANDS)
