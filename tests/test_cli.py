@@ -28,7 +28,7 @@ def invoke(monkeypatch):
 
 def test_there_are_these_commands():
     graph = ["demo", "status", "report", "check", "validate", "dev"]
-    assert graph + ["fit-law", "predict", "fit-scaling", "propose", "plan"] == COMMANDS
+    assert COMMANDS == [*graph, "fit-law", "predict", "fit-scaling", "propose", "plan"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)

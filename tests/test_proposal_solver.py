@@ -139,12 +139,13 @@ def test_repetition_is_priced_as_brute_force_says():
 
 def test_worth_of_the_last_token_caps_the_epochs():
     # 1 - 15.387756 log(0.5) = 11.666 epochs of 10 tokens are .058 of 2000.
-    config = ProposalConfig(kl=0.0, max_epochs=None, min_token_worth=0.5)
+    aim = {"web": 0.0, "code": 0.0, "math": 1.0}
+    config = ProposalConfig(kl=0.0, max_epochs=None, min_token_worth=0.5, objective=aim)
     tokens = {"web": 900.0, "code": 800.0, "math": 10.0}
     found = proposal(config, available_tokens=tokens, budget_tokens=2000.0)
     assert found.active_caps == ("math",)
     assert found.mixture()["math"] == pytest.approx(11.665968 * 10 / 2000, abs=1e-5)
-    both = ProposalConfig(kl=0.0, max_epochs=10.0, min_token_worth=0.5)
+    both = ProposalConfig(kl=0.0, max_epochs=10.0, min_token_worth=0.5, objective=aim)
     tighter = proposal(both, available_tokens=tokens, budget_tokens=2000.0)
     assert tighter.mixture()["math"] == pytest.approx(10 * 10 / 2000, abs=1e-5)
 
