@@ -18,7 +18,8 @@ from assets.tables import table_metadata
 from training.fitted_laws import FittedLaws, bootstrap_laws, fit_laws
 from training.law_evidence import gather_evidence
 from training.law_gate import judge_law
-from training.proposer import Proposal, propose
+from training.proposal import Proposal
+from training.proposer import propose
 from training.run_table import Exclusion, ExpectedRuns, RunTable, admit_runs
 from training.swarm import read_swarm
 

@@ -27,7 +27,7 @@ from training.law_evidence import EvidenceConfig
 from training.law_gate import LawGateConfig
 from training.mixers import MIXERS, make_mixer
 from training.mixing_laws import LAWS
-from training.proposer import ProposalConfig
+from training.proposal import ProposalConfig
 from training.swarm import SwarmConfig
 
 STRICT = ConfigDict(extra="forbid")

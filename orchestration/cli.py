@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from orchestration import law_commands, plan_commands, proposal_commands, scaling_commands
+
 app = typer.Typer(
     name="mixwright",
     help="Decide, with evidence, what a language model should be trained on.",
@@ -142,3 +144,10 @@ def dev(
     os.environ["DAGSTER_HOME"] = str(deployments.dagster_home())
     command = [sys.executable, "-m", "dagster", "dev", "-w", str(deployments.WORKSPACE)]
     os.execv(sys.executable, [*command, "-h", host, "-p", str(port)])
+
+
+app.command("fit-law", epilog=law_commands.FIT_EPILOG)(law_commands.fit_law)
+app.command("predict", epilog=law_commands.PREDICT_EPILOG)(law_commands.predict)
+app.command("fit-scaling", epilog=scaling_commands.FIT_EPILOG)(scaling_commands.fit_scaling)
+app.command("propose", epilog=proposal_commands.EPILOG)(proposal_commands.propose)
+app.command("plan", epilog=plan_commands.EPILOG)(plan_commands.plan)

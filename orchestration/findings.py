@@ -13,7 +13,7 @@ from assets.lake import Lake
 from training.law_evidence import TargetEvidence
 from training.law_gate import LawVerdict
 from training.predictions import PredictionReport
-from training.proposer import Proposal
+from training.proposal import Proposal
 from training.shard_format import read_manifest
 
 

@@ -6,7 +6,8 @@ import pytest
 from scipy.stats import spearmanr
 
 from training.fitted_laws import fit_laws
-from training.law_evidence import EvidenceConfig, assign_folds, gather_evidence, spearman
+from training.folds import assign_folds
+from training.law_evidence import EvidenceConfig, gather_evidence, spearman
 from training.run_table import RunTable
 
 DOMAINS = ("web", "code", "math")

@@ -7,7 +7,8 @@ import pytest
 
 from training.fitted_laws import FittedLaws, bootstrap_laws, fit_laws
 from training.mixing_laws.log_linear import LogLinearLaw
-from training.proposer import ProposalConfig, propose
+from training.proposal import ProposalConfig
+from training.proposer import propose
 from training.run_table import RunTable
 
 DOMAINS = ("web", "code", "math")
@@ -191,7 +192,7 @@ def test_tokens_of_a_forbidden_domain_do_not_count():
         ({"prior": {"web": 1.0}}, "prior names"),
         ({"prior": {"web": 0.6, "code": 0.3, "math": 0.3}}, "prior must sum to 1"),
         ({"refits": ()}, "at least 20 refits"),
-        ({"config": ProposalConfig()}, "needs available_tokens and budget_tokens"),
+        ({"config": ProposalConfig()}, "need available_tokens and budget_tokens"),
         ({"config": ProposalConfig(max_epochs=None, floors={"po": 0.1})}, "unknown domains"),
         ({"config": ProposalConfig(max_epochs=None, floors={"web": 1.5})}, "lie in"),
         (

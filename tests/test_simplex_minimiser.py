@@ -1,7 +1,12 @@
 import numpy as np
 import pytest
 
-from training.simplex_minimiser import ConvexFunction, MinimiserError, minimise_on_simplex
+from training.simplex_minimiser import (
+    ConvexFunction,
+    InfeasibleError,
+    MinimiserError,
+    minimise_on_simplex,
+)
 
 ZERO, ONE = np.zeros(3), np.ones(3)
 
@@ -58,3 +63,50 @@ def test_a_wrong_derivative_is_caught_by_the_certificate():
     )
     with pytest.raises(MinimiserError, match="gap"):
         minimise_on_simplex(lying, ZERO, ONE)
+
+
+def at_most(function, limit):
+    return ConvexFunction(
+        value=lambda p: function.value(p) - limit,
+        gradient=function.gradient,
+        hessian=function.hessian,
+    )
+
+
+def test_a_constraint_binds_where_worked_by_hand():
+    # Least x_0 within the circle around the centre through distance .2: straight away from it.
+    circle = at_most(quadratic(ONE / 3), 0.2**2)
+    found = minimise_on_simplex(linear(np.array([1.0, 0, 0])), ZERO, ONE, constraints=[circle])
+    away = 0.2 * np.array([-2, 1, 1]) / np.sqrt(6)
+    np.testing.assert_allclose(found.point, ONE / 3 + away, atol=1e-5)
+    assert found.gap < 1e-7
+
+
+def test_a_slack_constraint_changes_nothing():
+    function = quadratic(np.array([0.5, 0.3, 0.2]))
+    free = minimise_on_simplex(function, ZERO, ONE)
+    bound = minimise_on_simplex(function, ZERO, ONE, constraints=[at_most(quadratic(ONE / 3), 0.9)])
+    np.testing.assert_allclose(bound.point, free.point, atol=1e-5)
+
+
+def test_a_start_outside_the_constraints_finds_its_way_in():
+    corner = at_most(quadratic(np.array([0.9, 0.05, 0.05])), 0.01)
+    found = minimise_on_simplex(quadratic(np.array([0, 0.5, 0.5])), ZERO, ONE, constraints=[corner])
+    assert corner.value(found.point) == pytest.approx(0, abs=1e-6)
+
+
+def test_constraints_that_exclude_each_other_are_named_with_what_they_miss():
+    pair = [at_most(quadratic(np.eye(3)[row]), 0.1) for row in (0, 1)]
+    with pytest.raises(InfeasibleError) as caught:
+        minimise_on_simplex(linear(ONE), ZERO, ONE, constraints=pair)
+    # The corners are sqrt(2) apart: half way, the squared distance to each is 1/2.
+    np.testing.assert_allclose(caught.value.violations, [0.4, 0.4], atol=1e-3)
+    np.testing.assert_allclose(caught.value.point, [0.5, 0.5, 0.0], atol=1e-2)
+
+
+def test_constraints_are_checked_at_a_single_point():
+    only = np.array([0.2, 0.3, 0.5])
+    with pytest.raises(InfeasibleError):
+        minimise_on_simplex(
+            linear(ONE), ZERO, only, constraints=[at_most(quadratic(np.eye(3)[0]), 0.1)]
+        )

@@ -132,3 +132,31 @@ def test_config_rejects():
         SwarmConfig(nmu_runs=3)
     with pytest.raises(ValueError, match="minimum_share"):
         design_swarm(("a", "b"), HALF, SwarmConfig(minimum_share=0.6))
+
+
+def spread(swarm):
+    roots = np.sqrt(swarm.weights)
+    gaps = np.linalg.norm(roots[:, None] - roots[None], axis=2) + 9 * np.eye(len(roots))
+    return gaps.min(axis=1)
+
+
+def test_space_filling_swarms_are_spread_out_and_nested():
+    plain = design_swarm(DOMAINS, NATURAL, SwarmConfig(num_runs=40))
+    wide = design_swarm(DOMAINS, NATURAL, SwarmConfig(num_runs=40, space_filling=True))
+    small = design_swarm(DOMAINS, NATURAL, SwarmConfig(num_runs=24, space_filling=True))
+    assert spread(wide)[9:].min() > 2 * spread(plain)[9:].min()
+    assert wide.run_ids[:24] == small.run_ids
+    assert wide.origins[:3] == ("natural", "uniform", "without web")
+    assert wide.origins[-1].endswith("space filling")
+    np.testing.assert_allclose(wide.weights.sum(axis=1), 1, atol=1e-12)
+
+
+def test_space_filling_keeps_to_the_caps_or_says_that_it_cannot():
+    caps = np.array([0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.1])
+    config = SwarmConfig(num_runs=30, space_filling=True)
+    assert (design_swarm(DOMAINS, NATURAL, config, caps=caps).weights <= caps + 1e-9).all()
+    with pytest.raises(ValueError, match="too little room"):
+        design_swarm(("a", "b"), HALF, SwarmConfig(num_runs=3, space_filling=True), caps=HALF)
+    crowded = SwarmConfig(num_runs=60, space_filling=True, duplicate_distance=0.5)
+    with pytest.raises(ValueError, match="too little room"):
+        design_swarm(DOMAINS, NATURAL, crowded)

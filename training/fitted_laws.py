@@ -6,7 +6,7 @@ columns are found by domain name, never by position.
 Shapes: N mixtures, D training domains, E evaluation domains, R refits.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,12 @@ from training.arrays import Floats, Ints
 from training.mixing_laws import LAWS
 from training.mixing_laws.interface import ConvexLaw, Law, LawFamily, Runs
 from training.run_table import RunTable
+
+BLOCK_REFITS = 20
+"""Refits of a small law that are solved as one stack; large laws are refitted one by one."""
+
+Tick = Callable[[int], None]
+"""Called with the number of refits that were just done."""
 
 
 class _Record(BaseModel):
@@ -111,7 +117,7 @@ def fit_laws(table: RunTable, *, method: str = "log_linear") -> FittedLaws:
 
 
 def refit_laws(
-    table: RunTable, counts: Floats, *, method: str = "log_linear"
+    table: RunTable, counts: Floats, *, method: str = "log_linear", tick: Tick | None = None
 ) -> tuple[FittedLaws, ...]:
     """Fit every evaluation domain once per row of counts.
 
@@ -119,29 +125,64 @@ def refit_laws(
         table: Admitted runs.
         counts: How often each run counts in each refit, shape (R, N), >= 0.
         method: Key of `LAWS`.
+        tick: Told of progress.
 
     Raises:
         ValueError: As `fit_laws`, for any row of counts.
     """
+    family = law_family(method)
     own = {name: column for column, name in enumerate(table.domains)}
     runs = Runs(
         weights=table.weights,
         losses=table.losses,
         own_columns=tuple(own.get(name) for name in table.eval_domains),
     )
-    return tuple(
-        FittedLaws(
-            method=method,
-            domains=table.domains,
-            eval_domains=table.eval_domains,
-            laws=tuple(laws),
-        )
-        for laws in law_family(method).refit(runs, counts)
-    )
+    block = BLOCK_REFITS if family.intervals == "bootstrap" else 1
+    fitted: list[FittedLaws] = []
+    for start in range(0, len(counts), block):
+        stack = family.refit(runs, counts[start : start + block])
+        fitted += [
+            FittedLaws(
+                method=method,
+                domains=table.domains,
+                eval_domains=table.eval_domains,
+                laws=tuple(laws),
+            )
+            for laws in stack
+        ]
+        if tick is not None:
+            tick(len(stack))
+    return tuple(fitted)
+
+
+def predict_left_out(
+    table: RunTable, folds: Ints, *, method: str = "log_linear", tick: Tick | None = None
+) -> Floats:
+    """Predict every run by laws that did not see its fold, shape (N, E), nats per token.
+
+    Args:
+        table: Admitted runs.
+        folds: Fold of each run, shape (N,), from 0 without a gap.
+        method: Key of `LAWS`.
+        tick: Told of progress.
+
+    Raises:
+        ValueError: As `fit_laws`, for the runs beside any fold.
+    """
+    counts = (folds[None] != np.arange(folds.max() + 1)[:, None]).astype(np.float64)
+    predicted = np.empty_like(table.losses)
+    for fold, laws in enumerate(refit_laws(table, counts, method=method, tick=tick)):
+        predicted[folds == fold] = laws.predict(table.weights[folds == fold])
+    return predicted
 
 
 def bootstrap_laws(
-    table: RunTable, *, method: str = "log_linear", num_refits: int = 200, seed: int = 0
+    table: RunTable,
+    *,
+    method: str = "log_linear",
+    num_refits: int = 200,
+    seed: int = 0,
+    tick: Tick | None = None,
 ) -> tuple[FittedLaws, ...]:
     """Refit on runs drawn with replacement, the same draw for every evaluation domain.
 
@@ -152,6 +193,7 @@ def bootstrap_laws(
         method: Key of `LAWS`.
         num_refits: R, >= 1.
         seed: Decides the draws.
+        tick: Told of progress.
 
     Raises:
         ValueError: `num_refits` is below 1, or the table has too few runs for the method.
@@ -171,7 +213,7 @@ def bootstrap_laws(
         drawn = np.bincount(rng.integers(num_runs, size=num_runs), minlength=num_runs)
         if (drawn > 0).sum() >= fewest:
             counts.append(drawn)
-    return refit_laws(table, np.array(counts, dtype=np.float64), method=method)
+    return refit_laws(table, np.array(counts, dtype=np.float64), method=method, tick=tick)
 
 
 def prediction_intervals(

@@ -28,7 +28,8 @@ from pydantic.dataclasses import dataclass as config_dataclass
 from scipy.stats import rankdata
 
 from training.arrays import Floats, Ints
-from training.fitted_laws import law_family, refit_laws
+from training.fitted_laws import Tick, law_family, predict_left_out
+from training.folds import assign_folds
 from training.run_table import RunTable
 from training.trivial_baselines import BASELINES, Fold
 
@@ -135,7 +136,11 @@ class LawEvidence:
 
 
 def gather_evidence(
-    table: RunTable, *, method: str = "log_linear", config: EvidenceConfig | None = None
+    table: RunTable,
+    *,
+    method: str = "log_linear",
+    config: EvidenceConfig | None = None,
+    tick: Tick | None = None,
 ) -> LawEvidence:
     """Predict every run without it and score the law beside the baselines.
 
@@ -143,6 +148,7 @@ def gather_evidence(
         table: Admitted runs; each fold must leave more runs than the method's minimum needs.
         method: Key of `LAWS`.
         config: None: the defaults.
+        tick: Told of progress, fold by fold.
 
     Raises:
         ValueError: The method is unknown, a fold leaves too few runs for it, or a domain has the
@@ -159,7 +165,31 @@ def gather_evidence(
             f"beside each of at least two folds, got {fewest} beside the largest of {num_folds}: "
             "admit more runs"
         )
-    predicted = _law_predictions(table, folds, method)
+    predicted = predict_left_out(table, folds, method=method, tick=tick)
+    return judge_predictions(table, predicted, folds=folds, method=method, config=config)
+
+
+def judge_predictions(
+    table: RunTable,
+    predicted: Floats,
+    *,
+    folds: Ints,
+    method: str,
+    config: EvidenceConfig | None = None,
+) -> LawEvidence:
+    """Score held-out predictions beside the baselines, which see the same folds.
+
+    Args:
+        table: The runs.
+        predicted: Predictions by laws that did not see a run, shape (N, E), nats per token.
+        folds: Fold of each run, shape (N,).
+        method: What predicted.
+        config: None: the defaults.
+
+    Raises:
+        ValueError: A domain has the same loss in every run.
+    """
+    config = config or EvidenceConfig()
     baselines = _baseline_predictions(table, folds)
     draws = np.random.default_rng(config.seed).integers(
         len(folds), size=(config.num_resamples, len(folds))
@@ -187,25 +217,13 @@ def gather_evidence(
     )
     return LawEvidence(
         method=method,
-        num_folds=num_folds,
+        num_folds=int(folds.max()) + 1,
         level=config.level,
         table=table,
         predicted=predicted,
         per_domain=per_domain,
         average=average,
     )
-
-
-def assign_folds(weights: Floats, *, num_folds: int | None, seed: int) -> Ints:
-    """Fold of each run, shape (N,); runs of one mixture share a fold."""
-    mixtures, group = np.unique(np.round(weights, 9), axis=0, return_inverse=True)
-    if num_folds is None:
-        num_folds = len(mixtures) if len(mixtures) <= 64 else 10
-    shuffled = np.random.default_rng(seed).permutation(len(mixtures))
-    fold_of_mixture = np.empty(len(mixtures), dtype=np.int64)
-    fold_of_mixture[shuffled] = np.arange(len(mixtures)) % num_folds
-    folds: Ints = fold_of_mixture[group.ravel()]
-    return folds
 
 
 def spearman(first: Floats, second: Floats) -> Floats:
@@ -216,14 +234,6 @@ def spearman(first: Floats, second: Floats) -> Floats:
     product = (a * b).sum(axis=-1)
     correlation: Floats = np.where(scale > 0, product / np.where(scale > 0, scale, 1.0), np.nan)
     return correlation
-
-
-def _law_predictions(table: RunTable, folds: Ints, method: str) -> Floats:
-    counts = (folds[None] != np.arange(folds.max() + 1)[:, None]).astype(np.float64)
-    predicted = np.empty_like(table.losses)
-    for fold, laws in enumerate(refit_laws(table, counts, method=method)):
-        predicted[folds == fold] = laws.predict(table.weights[folds == fold])
-    return predicted
 
 
 def _baseline_predictions(table: RunTable, folds: Ints) -> dict[str, Floats]:

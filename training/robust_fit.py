@@ -26,6 +26,10 @@ HUBER_NATS = 0.02
 """Threshold of Olmix and of Data Mixing Laws for losses in nats."""
 MAX_JACOBIAN = 4_000_000
 """Entries of a Jacobian held at once."""
+PILOTS = (0, 1)
+"""Refits whose every start is followed, where there are many runs for each parameter."""
+MANY_RUNS = 10
+"""Runs for each parameter from which pilots are enough."""
 MAX_ITERATIONS = 100
 STEP_TOLERANCE = 1e-9
 DECREASE_TOLERANCE = 1e-8
@@ -115,9 +119,13 @@ def minimise_robustly(problem: RobustProblem, starts: Iterable[Floats]) -> tuple
     Raises:
         ValueError: There is no start.
     """
-    best, best_value = None, np.full(len(problem.counts), np.inf)
-    for start in starts:
-        params, value = _refine(problem, np.clip(start, problem.low, problem.high))
+    tried = [np.clip(start, problem.low, problem.high) for start in starts]
+    num_refits, num_params = problem.low.shape
+    if num_refits > len(PILOTS) and problem.losses.size >= MANY_RUNS * num_params:
+        tried = _pilot_ends(problem, tried)
+    best, best_value = None, np.full(num_refits, np.inf)
+    for start in tried:
+        params, value = _refine(problem, start, np.arange(num_refits))
         better = value < best_value
         best = params if best is None else np.where(better[:, None], params, best)
         best_value = np.where(better, value, best_value)
@@ -155,11 +163,27 @@ def solve_damped(matrices: Floats, vectors: Floats, *, damping: Floats) -> Float
     return solution
 
 
-def _refine(problem: RobustProblem, start: Floats) -> tuple[Floats, Floats]:
-    """Iterate until each refit stands still; parameters and values."""
+def _pilot_ends(problem: RobustProblem, starts: list[Floats]) -> list[Floats]:
+    """Where the starts of a few refits end, as starts of all refits, the best of each pilot.
+
+    With many runs for each parameter, drawing or leaving out runs moves the best basin but does
+    not change which it is.
+    """
+    ends = []
+    for pilot in PILOTS:
+        row = np.array([pilot])
+        found = [_refine(problem, start, row) for start in starts]
+        params = [end[pilot] for end, _ in found]
+        ends.append(params[int(np.argmin([value[pilot] for _, value in found]))])
+    return [np.clip(end[None], problem.low, problem.high) for end in ends]
+
+
+def _refine(problem: RobustProblem, start: Floats, rows: Ints) -> tuple[Floats, Floats]:
+    """Iterate until each of the refits `rows` stands still; parameters and values of all."""
     params = start.copy()
-    active = np.arange(len(params))
-    value = problem.objective(params, active)
+    active = rows
+    value = np.full(len(params), np.inf)
+    value[rows] = problem.objective(params[rows], rows)
     damping = np.full(len(params), 1e-3)
     for _ in range(MAX_ITERATIONS):
         old = params[active]

@@ -1,32 +1,52 @@
-"""Minimise a smooth convex function over a box on the simplex, with a certificate.
+"""Minimise a smooth convex function over convex limits on the simplex, with a certificate.
 
-    minimise f(p)   subject to   low <= p <= high,  sum(p) = 1
+    minimise f(p)   subject to   low <= p <= high,  sum(p) = 1,  g_i(p) <= 0
 
 Method: primal barrier. For a falling sequence of mu, Newton steps with the equality constraint on
 
-    f(p) - mu * sum(log(p - low) + log(high - p))
+    f(p) - mu * (sum(log(p - low) + log(high - p)) + sum_i log(-g_i(p)))
 
-(Boyd and Vandenberghe 2004, "Convex Optimization", chapter 11). The certificate is the
-Frank-Wolfe gap: by convexity f(p) - min f <= max over feasible s of grad f(p) . (p - s), and that
-maximum is found exactly by filling the cheapest coordinates first. Coordinates whose box is a
-point are taken out beforehand. Shapes: D coordinates.
+(Boyd and Vandenberghe 2004, "Convex Optimization", chapter 11). The certificate: for any
+multipliers nu >= 0 the Lagrangian f + sum nu_i g_i is convex and below f on the feasible set, so
+by its linearisation
+
+    min f >= f(p) + nu . g(p) - max over s in the box of (grad f + nu . grad g)(p) . (p - s)
+
+where a linear programme chooses the nu with the best bound, and the maximum is found exactly by
+filling the cheapest coordinates first. Without constraints that is the Frank-Wolfe gap. A point
+inside the constraints is found by minimising a smooth maximum of them over the box; where even that
+stays above 0 there is none. Coordinates whose box is a point are taken out beforehand.
+Shapes: D coordinates, M constraints.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.optimize import linprog
 
-from training.arrays import Floats
+from training.arrays import Floats, Ints
 
 BARRIER_START = 1e-1
 BARRIER_END = 1e-11
 BARRIER_FACTOR = 0.15
 NEWTON_STEPS = 60
+SHARPNESS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)
+"""Widths of the smooth maximum, in units of the constraints."""
 
 
 class MinimiserError(RuntimeError):
     """The certificate stayed above the tolerance."""
+
+
+class InfeasibleError(ValueError):
+    """No point of the box satisfies the constraints."""
+
+    def __init__(self, point: Floats, violations: Floats) -> None:
+        """Keep the least bad point, shape (D,), and the constraints there, shape (M,)."""
+        super().__init__(f"constraints cannot all hold: {violations.tolist()} at best, wanted <= 0")
+        self.point = point
+        self.violations = violations
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,8 +71,44 @@ class Minimum:
     """f(p) exceeds the minimum by no more than this."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Region:
+    """Box and constraints; `index` are the coordinates whose box is no point."""
+
+    low: Floats
+    high: Floats
+    index: Ints
+    constraints: tuple[ConvexFunction, ...]
+
+    def barrier(self, p: Floats) -> float:
+        """-sum of logarithms; infinite outside the constraints."""
+        slack = np.array([-one.value(p) for one in self.constraints])
+        if (slack <= 0).any():
+            return float("inf")
+        below, above = (p - self.low)[self.index], (self.high - p)[self.index]
+        return -float(np.log(below).sum() + np.log(above).sum() + np.log(slack).sum())
+
+    def slopes(self, p: Floats) -> tuple[Floats, Floats]:
+        """First and second derivative of the barrier in the free coordinates."""
+        below, above = (p - self.low)[self.index], (self.high - p)[self.index]
+        gradient = 1 / above - 1 / below
+        hessian = np.diag(1 / below**2 + 1 / above**2)
+        for one in self.constraints:
+            slack = -one.value(p)
+            slope = one.gradient(p)[self.index] / slack
+            gradient = gradient + slope
+            bend = one.hessian(p)[np.ix_(self.index, self.index)]
+            hessian = hessian + np.outer(slope, slope) + bend / slack
+        return gradient, hessian
+
+
 def minimise_on_simplex(
-    function: ConvexFunction, low: Floats, high: Floats, *, tolerance: float = 1e-7
+    function: ConvexFunction,
+    low: Floats,
+    high: Floats,
+    *,
+    constraints: Sequence[ConvexFunction] = (),
+    tolerance: float = 1e-7,
 ) -> Minimum:
     """Find the minimum.
 
@@ -60,54 +116,92 @@ def minimise_on_simplex(
         function: Defined wherever low < p < high.
         low: Lower bounds, shape (D,), >= 0, sum <= 1.
         high: Upper bounds, shape (D,), low <= high <= 1, sum >= 1.
+        constraints: g_i; some point inside the box must make all of them negative.
         tolerance: Largest accepted gap.
 
     Raises:
         ValueError: No point satisfies the bounds.
+        InfeasibleError: No point inside them satisfies the constraints strictly.
         MinimiserError: The gap exceeds the tolerance.
     """
     if (low < 0).any() or (high < low).any() or low.sum() > 1 + 1e-9 or high.sum() < 1 - 1e-9:
         raise ValueError(f"no mixture lies between {low.tolist()} and {high.tolist()}")
-    free = high - low > 1e-12
-    mass = 1 - low.sum()
-    room = (high - low).sum()
+    index = np.flatnonzero(high - low > 1e-12)
+    region = _Region(low=low, high=high, index=index, constraints=tuple(constraints))
+    mass, room = 1 - low.sum(), (high - low).sum()
     point = low + (high - low) * (min(1.0, mass / room) if room > 0 else 0.0)
     if room > 0 and 1e-9 < mass < room - 1e-9:
+        point = _inside(region, point)
         mu = BARRIER_START
         while mu >= BARRIER_END:
-            point = _centre(function, low, high, free=free, point=point, mu=mu)
+            point = _centre(function, region, point=point, mu=mu)
             mu *= BARRIER_FACTOR
-    gap = _gap(function.gradient(point), point, low, high)
+    elif any(one.value(point) > 0 for one in constraints):
+        raise InfeasibleError(point, np.array([one.value(point) for one in constraints]))
+    gap = _certificate(function, region, point)
     if not gap <= tolerance:
         raise MinimiserError(f"gap {gap:g} above {tolerance:g} at {point.tolist()}")
     return Minimum(point=point, gap=gap)
 
 
-def _centre(
-    function: ConvexFunction,
-    low: Floats,
-    high: Floats,
-    *,
-    free: Floats | np.ndarray[tuple[int, ...], np.dtype[np.bool_]],
-    point: Floats,
-    mu: float,
-) -> Floats:
-    """Newton's method for one mu, from a point strictly inside the free coordinates' boxes."""
-    index = np.flatnonzero(free)
+def _inside(region: _Region, start: Floats) -> Floats:
+    """A point that makes every constraint negative, the start if it does."""
+    constraints = region.constraints
+    point, values = start, np.array([one.value(start) for one in constraints])
+    for width in SHARPNESS:
+        if (values < 0).all():
+            return point
+        highest = _smooth_maximum(constraints, width)
+        found = minimise_on_simplex(highest, region.low, region.high, tolerance=np.inf)
+        point, values = found.point, np.array([one.value(found.point) for one in constraints])
+        if highest.value(point) - found.gap > width * np.log(len(constraints)):
+            break
+    if (values < 0).all():
+        return point
+    raise InfeasibleError(point, values)
+
+
+def _smooth_maximum(constraints: Sequence[ConvexFunction], width: float) -> ConvexFunction:
+    """Width * log sum exp(g / width): between max g and max g + width log M."""
+
+    def shares(p: Floats) -> tuple[float, Floats]:
+        scaled = np.array([one.value(p) for one in constraints]) / width
+        weights = np.exp(scaled - scaled.max())
+        return width * float(scaled.max() + np.log(weights.sum())), weights / weights.sum()
+
+    def gradient(p: Floats) -> Floats:
+        rows = np.array([one.gradient(p) for one in constraints])
+        slope: Floats = shares(p)[1] @ rows
+        return slope
+
+    def hessian(p: Floats) -> Floats:
+        weights = shares(p)[1]
+        rows = np.array([one.gradient(p) for one in constraints])
+        mean = weights @ rows
+        bends = [w * one.hessian(p) for w, one in zip(weights, constraints, strict=True)]
+        spread = (rows * weights[:, None]).T @ rows - np.outer(mean, mean)
+        bend: Floats = np.sum(bends, axis=0) + spread / width
+        return bend
+
+    return ConvexFunction(value=lambda p: shares(p)[0], gradient=gradient, hessian=hessian)
+
+
+def _centre(function: ConvexFunction, region: _Region, *, point: Floats, mu: float) -> Floats:
+    """Newton's method for one mu, from a point strictly inside the region."""
+    index = region.index
     size = len(index)
 
     def barrier(p: Floats) -> float:
-        inside = np.log(p[index] - low[index]) + np.log(high[index] - p[index])
-        return function.value(p) - mu * float(inside.sum())
+        return function.value(p) + mu * region.barrier(p)
 
     for _ in range(NEWTON_STEPS):
-        below, above = point[index] - low[index], high[index] - point[index]
-        gradient = function.gradient(point)[index] - mu / below + mu / above
+        slope, bend = region.slopes(point)
+        gradient = function.gradient(point)[index] + mu * slope
         system = np.zeros((size + 1, size + 1))
-        system[:size, :size] = function.hessian(point)[np.ix_(index, index)]
-        system[:size, :size] += np.diag(mu / below**2 + mu / above**2)
+        system[:size, :size] = function.hessian(point)[np.ix_(index, index)] + mu * bend
         system[size, :size] = system[:size, size] = 1.0
         # Scaled by the distance to the bounds, or the system is singular beside one.
+        below, above = (point - region.low)[index], (region.high - point)[index]
         scale = np.append(np.minimum(below, above), 1.0)
         right = np.append(-gradient, 0.0) * scale
         step = np.linalg.solve(system * scale * scale[:, None], right) * scale
@@ -116,7 +210,7 @@ def _centre(
             break
         direction = np.zeros_like(point)
         direction[index] = step[:size]
-        moved = _search(barrier, point, direction, low, high, decrement=decrement)
+        moved = _search(barrier, point, direction, region.low, region.high, decrement=decrement)
         if moved is None:
             break
         point = moved
@@ -147,12 +241,37 @@ def _search(
     return None
 
 
-def _gap(gradient: Floats, point: Floats, low: Floats, high: Floats) -> float:
-    best = low.copy()
-    left = 1 - low.sum()
+def _certificate(function: ConvexFunction, region: _Region, point: Floats) -> float:
+    """Bound on f(p) - min f over the region, >= 0; without constraints by filling, exactly."""
+    gradient = function.gradient(point)
+    if region.constraints:
+        gradient, offset = _best_multipliers(gradient, region, point)
+    else:
+        offset = 0.0
+    best = region.low.copy()
+    left = 1 - region.low.sum()
     for coordinate in np.argsort(gradient, kind="stable"):
-        best[coordinate] += min(left, high[coordinate] - low[coordinate])
+        best[coordinate] += min(left, region.high[coordinate] - region.low[coordinate])
         left = 1 - best.sum()
         if left <= 0:
             break
-    return max(0.0, float(gradient @ (point - best)))
+    return max(0.0, float(gradient @ (point - best)) + offset)
+
+
+def _best_multipliers(gradient: Floats, region: _Region, point: Floats) -> tuple[Floats, float]:
+    """Gradient of the Lagrangian, and -nu . g(p), for the multipliers with the tightest bound.
+
+    A linear programme in (nu, level, y, z), the last three being the dual of the inner maximum:
+    level + y - z = gradient + nu . slopes. Multipliers read off the barrier lose their digits where
+    the slack does.
+    """
+    slopes = np.array([one.gradient(point) for one in region.constraints])
+    values = np.array([one.value(point) for one in region.constraints])
+    num, size = slopes.shape
+    cost = np.concatenate([slopes @ point - values, [-1.0], -region.low, region.high])
+    equal = np.hstack([-slopes.T, np.ones((size, 1)), np.eye(size), -np.eye(size)])
+    bounds = [(0, None)] * num + [(None, None)] + [(0, None)] * (2 * size)
+    solution = linprog(cost, A_eq=equal, b_eq=gradient, bounds=bounds, method="highs")
+    nu = np.zeros(num) if solution.x is None else np.maximum(solution.x[:num], 0.0)
+    total: Floats = gradient + nu @ slopes
+    return total, -float(nu @ values)

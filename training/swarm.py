@@ -10,6 +10,11 @@ near q. Shares below a minimum become 0 and the rest is renormalised. Draws that
 repeat a mixture are thrown away. The mixtures come in one fixed order from one stream, so a larger
 swarm of the same seed contains the smaller.
 
+Space filling: instead of the order of the stream, the next mixture is always that of a pool of
+draws which is farthest from all chosen (greedy maximin, in the Hellinger distance, which sees the
+difference between a share of 0 and 1 % as large as a law does). The pool does not depend on the
+number of runs, so these swarms are nested too.
+
 Source: Liu et al. 2024, "RegMix", arXiv:2407.01492, and Olmix, arXiv:2602.12237 (size rule
 K >= 3 (m + 1), minimum share). Deviations: each block of draws visits every strength once in
 random order, where RegMix picks one at random, so that small swarms cover the ladder; shares are
@@ -33,6 +38,7 @@ from training.arrays import Floats, require_simplex
 
 DIGITS = 6
 CANDIDATES_PER_RUN = 2000
+POOL = 4000
 
 
 @config_dataclass(frozen=True, kw_only=True, slots=True, config=ConfigDict(extra="forbid"))
@@ -63,6 +69,8 @@ class SwarmConfig:
     """Then the uniform one."""
     zero_share_corners: bool = True
     """Then, for each domain, the natural mixture without it."""
+    space_filling: bool = False
+    """Whether draws are chosen from a pool to lie far apart."""
 
     def __post_init__(self) -> None:
         """Refuse a ladder that goes down.
@@ -146,17 +154,10 @@ def design_swarm(
     if len(chosen) > config.num_runs:
         notes.append(f"{config.num_runs} runs leave out: {', '.join(origins[config.num_runs :])}")
     draws = _draws(natural, config)
-    for tried, (origin, mixture) in enumerate(draws):
-        if len(chosen) >= config.num_runs:
-            break
-        if tried >= CANDIDATES_PER_RUN * config.num_runs:
-            raise ValueError(
-                f"only {len(chosen)} of {config.num_runs} mixtures found in {tried} draws: the "
-                f"caps {limit.tolist()} leave too little room; raise max_epochs or strength_max"
-            )
-        if (mixture <= limit + 1e-9).all() and not _is_duplicate(mixture, chosen, config):
-            chosen.append(mixture)
-            origins.append(origin)
+    if config.space_filling:
+        _fill_space(chosen, origins, draws, limit=limit, config=config)
+    else:
+        _fill_in_order(chosen, origins, draws, limit=limit, config=config)
     return _swarm(domains, chosen, origins, notes=notes, config=config, spec=spec or {})
 
 
@@ -246,6 +247,59 @@ def _draws(natural: Floats, config: SwarmConfig) -> Iterator[tuple[str, Floats]]
             mixture = rng.dirichlet(strength * prior)
             mixture[mixture < config.minimum_share] = 0.0
             yield f"dirichlet {strength:.3g}", _rounded(mixture / mixture.sum())
+
+
+def _fill_in_order(
+    chosen: list[Floats],
+    origins: list[str],
+    draws: Iterator[tuple[str, Floats]],
+    *,
+    limit: Floats,
+    config: SwarmConfig,
+) -> None:
+    """Take draws as they come."""
+    for tried, (origin, mixture) in enumerate(draws):
+        if len(chosen) >= config.num_runs:
+            break
+        if tried >= CANDIDATES_PER_RUN * config.num_runs:
+            raise _no_room(len(chosen), tried, limit, config)
+        if (mixture <= limit + 1e-9).all() and not _is_duplicate(mixture, chosen, config):
+            chosen.append(mixture)
+            origins.append(origin)
+
+
+def _fill_space(
+    chosen: list[Floats],
+    origins: list[str],
+    draws: Iterator[tuple[str, Floats]],
+    *,
+    limit: Floats,
+    config: SwarmConfig,
+) -> None:
+    """Take the draw that is farthest from all chosen, again and again."""
+    pool = [next(draws) for _ in range(POOL)]
+    pool = [one for one in pool if (one[1] <= limit + 1e-9).all()]
+    if not pool and len(chosen) < config.num_runs:
+        raise _no_room(len(chosen), POOL, limit, config)
+    roots = np.sqrt([mixture for _, mixture in pool])
+    distance = np.full(len(pool), np.inf)
+    for mixture in chosen:
+        distance = np.minimum(distance, np.linalg.norm(roots - np.sqrt(mixture), axis=1))
+    while len(chosen) < config.num_runs:
+        farthest = int(np.argmax(distance))
+        origin, mixture = pool[farthest]
+        if _is_duplicate(mixture, chosen, config):
+            raise _no_room(len(chosen), POOL, limit, config)
+        chosen.append(mixture)
+        origins.append(f"{origin}, space filling")
+        distance = np.minimum(distance, np.linalg.norm(roots - roots[farthest], axis=1))
+
+
+def _no_room(found: int, tried: int, limit: Floats, config: SwarmConfig) -> ValueError:
+    return ValueError(
+        f"only {found} of {config.num_runs} mixtures found in {tried} draws: the "
+        f"caps {limit.tolist()} leave too little room; raise max_epochs or strength_max"
+    )
 
 
 def _rounded(mixture: Floats) -> Floats:

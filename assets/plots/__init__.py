@@ -15,6 +15,7 @@ from assets.plots.evaluation_plots import (
     plot_methods,
     plot_predicted_against_actual,
 )
+from assets.plots.law_plots import plot_predictions, plot_residuals
 from assets.plots.mixture_plots import (
     Estimate,
     plot_baselines,
@@ -24,6 +25,7 @@ from assets.plots.mixture_plots import (
     plot_swarm,
 )
 from assets.plots.plot_style import as_data_uri, as_markdown
+from assets.plots.scaling_plots import plot_isoflop_curve, plot_scaling_fit
 from assets.plots.training_plots import plot_sampling_weights, plot_training_losses
 
 __all__ = [
@@ -40,11 +42,15 @@ __all__ = [
     "plot_estimates",
     "plot_evaluation",
     "plot_histograms",
+    "plot_isoflop_curve",
     "plot_law_fit",
     "plot_methods",
     "plot_plan",
     "plot_predicted_against_actual",
+    "plot_predictions",
+    "plot_residuals",
     "plot_sampling_weights",
+    "plot_scaling_fit",
     "plot_swarm",
     "plot_tokens",
     "plot_training_losses",

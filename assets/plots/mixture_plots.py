@@ -180,21 +180,24 @@ def plot_estimates(estimates: Sequence[Estimate], *, label: str, title: str = ""
 
 
 def plot_plan(
-    natural: Mapping[str, float], proposed: Sequence[Estimate], epochs: Mapping[str, float]
+    natural: Mapping[str, float],
+    proposed: Sequence[Estimate],
+    epochs: Mapping[str, float] | None,
 ) -> bytes:
     """Natural and proposed weight of each domain with interval and epochs, as PNG.
 
     Args:
         natural: Domain -> share of its tokens.
         proposed: Proposed weight of each domain, with the interval over refits of the law.
-        epochs: Domain -> passes over its data under the proposal.
+        epochs: Domain -> passes over its data under the proposal. None: unknown.
 
     Raises:
-        ValueError: The three name different domains.
+        ValueError: The mappings name different domains.
     """
     names = [one.name for one in proposed]
-    if set(names) != set(natural) or set(names) != set(epochs):
-        raise ValueError(f"domains differ: {sorted(names)}, {sorted(natural)} and {sorted(epochs)}")
+    others = [set(natural)] if epochs is None else [set(natural), set(epochs)]
+    if any(set(names) != other for other in others):
+        raise ValueError(f"domains differ: {sorted(names)}, {[sorted(one) for one in others]}")
     before = [natural[name] for name in names]
     with style.sheet(8.6, 1.5 + 0.34 * len(names)) as (figure, (axes,)):
         rows = np.arange(len(names))
@@ -205,7 +208,8 @@ def plot_plan(
             before, rows, s=34, facecolor="white", edgecolor=style.INK, label="natural", zorder=2
         )
         style.name_rows(axes, names)
-        _note_beside(axes, "epochs", [f"{epochs[name]:.2f}" for name in names])
+        if epochs is not None:
+            _note_beside(axes, "epochs", [f"{epochs[name]:.2f}" for name in names])
         style.percentages(axes.xaxis)
         axes.set_xlim(left=0)
         axes.set(xlabel="weight", title="Natural and proposed weights")

@@ -13,7 +13,7 @@ Shapes: N runs, D training domains, E evaluation domains, R refits.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -79,6 +79,9 @@ class LawFamily:
     """Every law of the family is a `ConvexLaw`."""
     formula: str
     """The form in one line."""
+    intervals: Literal["bootstrap", "heldout"] = "bootstrap"
+    """Where intervals of predictions come from: refits on drawn runs, for laws with few numbers,
+    or the errors on left-out runs, for laws that are too large to be kept hundreds of times."""
 
     def __call__(self, weights: Floats, losses: Floats) -> Law:
         """Fit one law to weights (N, D) and losses (N,)."""

@@ -1,0 +1,1 @@
+"""Scaling laws: loss as a function of model size and training tokens, and what a budget buys."""
