@@ -111,9 +111,9 @@ def fit_law(
 def predict(
     law: Annotated[Path, typer.Argument(help="Written by fit-law.", metavar="LAW.json")],
     weights: Annotated[Path, typer.Argument(help="Mixtures, CSV.", metavar="WEIGHTS.csv")],
-    out: Annotated[Path, typer.Option(help="CSV file to write; the picture goes beside it.")] = Path(
-        "predictions.csv"
-    ),
+    out: Annotated[
+        Path, typer.Option(help="CSV file to write; the picture goes beside it.")
+    ] = Path("predictions.csv"),
     weights_prefix: Annotated[
         str | None, typer.Option(help="Begins the columns of shares. Default: as in the runs.")
     ] = None,
@@ -189,7 +189,12 @@ def _progress() -> Iterator[Callable[[str, int, int], None]]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    bars = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    bars = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
     with Progress(*bars, console=Console(stderr=True), transient=True) as progress:
         tasks = {}
 

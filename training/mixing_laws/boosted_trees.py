@@ -81,9 +81,7 @@ def refit_boosted_trees(weights: Floats, losses: Floats, counts: Floats) -> list
     require_runs(weights, losses, counts, num_params=min_runs(weights.shape[1]) - 1)
     return [
         BoostedTreesLaw(
-            trees=grow_trees(
-                weights, losses, row, num_trees=choose_num_trees(weights, losses, row)
-            )
+            trees=grow_trees(weights, losses, row, num_trees=choose_num_trees(weights, losses, row))
         )
         for row in counts
     ]
