@@ -114,14 +114,12 @@ def test_repeats_that_show_a_trend_of_noise_count_runs_apart():
 def test_names_on_the_command_line():
     assert law_key("log-linear") == law_key("Log_Linear") == "log_linear"
     assert law_key("auto") == "auto"
-    with pytest.raises(
-        ValueError, match="unknown law 'cubic': choose auto, or one of .*log-linear"
-    ):
+    with pytest.raises(ValueError, match=r"unknown law 'cubic': choose auto, .*log-linear"):
         law_key("cubic")
 
 
 def test_too_few_runs_say_how_many_are_needed():
-    with pytest.raises(ValueError, match="over 3 domains.*needs 6 runs, got 5"):
+    with pytest.raises(ValueError, match=r"over 3 domains.*needs 6 runs, got 5"):
         fit_with_evidence(table(slice(5)))
 
 

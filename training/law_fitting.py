@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from training.arrays import Floats
-from training.fitted_laws import bootstrap_laws, fit_laws, law_family
+from training.fitted_laws import FittedLaws, bootstrap_laws, fit_laws, law_family
 from training.law_choice import LawChoice, choose_law
 from training.law_evidence import EvidenceConfig, LawEvidence, gather_evidence, judge_predictions
 from training.law_gate import LawGateConfig, LawVerdict, judge_law
@@ -85,8 +85,8 @@ def fit_with_evidence(
     fewest = family.min_runs(len(table.domains)) + 1
     if len(table.run_ids) < fewest:
         raise ValueError(
-            f"{method} over {len(table.domains)} domains, fitted and judged on runs left out, needs "
-            f"{fewest} runs, got {len(table.run_ids)}: add runs, or merge domains"
+            f"{method} over {len(table.domains)} domains, fitted and judged on left-out runs, "
+            f"needs {fewest} runs, got {len(table.run_ids)}: add runs, or merge domains"
         )
     laws = fit_laws(table, method=method)
     counted = run_importance(table, laws)
@@ -105,7 +105,7 @@ def fit_with_evidence(
         evidence = judge_predictions(
             table, choice.predicted, folds=choice.folds, method=method, config=config
         )
-    refits = ()
+    refits: tuple[FittedLaws, ...] = ()
     if family.intervals == "bootstrap":
         refits = bootstrap_laws(
             table,

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from training.arrays import Floats
+from training.arrays import Floats, Ints
 from training.law_evidence import Interval, spearman
 from training.run_table import RunTable
 
@@ -133,7 +133,7 @@ def _joined(small: RunTable, large: RunTable, shared: list[str]) -> tuple[Floats
 def _rank(
     first: Floats,
     second: Floats,
-    draws: "np.ndarray[tuple[int, ...], np.dtype[np.int64]]",
+    draws: Ints,
     level: float,
 ) -> Interval | None:
     value = float(spearman(first, second))

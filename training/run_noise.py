@@ -4,8 +4,8 @@
 
 Runs of one mixture with other seeds differ by noise alone. Measured spreads were .0016 nats at the
 natural mixture and .041 at single-domain mixtures: such runs must not count alike. Whether repeats
-show a trend is asked by a permutation test of the score over mixtures (the level of noise could as well
-belong to any other mixture); without one, noise is one number. Importance of a run is
+show a trend is asked by a permutation test of the score over mixtures (the level of noise could as
+well belong to any other mixture); without one, noise is one number. Importance of a run is
 
     1 / (var(p) + misfit)                        scaled to mean 1
 
@@ -75,7 +75,7 @@ def estimate_noise(weights: Floats, losses: Floats, *, seed: int = 0) -> RunNois
     repeated = sizes > 1
     if not repeated.any():
         return None
-    freedom, squares = sizes[repeated] - 1, squares[repeated]
+    freedom, squares = (sizes[repeated] - 1).astype(np.float64), squares[repeated]
     where = concentration(mixtures[repeated])
     pooled = float(np.log(max(squares.sum() / freedom.sum(), 1e-18)))
     p_value, trend, log_variance = 1.0, 0.0, pooled
@@ -117,7 +117,8 @@ def run_importance(table: RunTable, laws: FittedLaws) -> Floats | None:
     if not logs.any():
         return None
     counted: Floats = np.exp(logs / table.losses.shape[1])
-    return counted / counted.mean()
+    scaled: Floats = counted / counted.mean()
+    return scaled
 
 
 def importance(noise: RunNoise | None, weights: Floats, residuals: Floats) -> Floats:
