@@ -32,8 +32,8 @@ PREDICT_EPILOG = "\n\n".join(
     (
         "One row per mixture, with the share columns of the runs and run_id.",
         "Intervals come from refits on drawn runs and hold the expected loss if the form of the "
-        "law is right. With --of-run, and always for lightgbm, gaussian-process and boosted-residual, "
-        "they come from errors on left-out runs and hold the loss of one run.",
+        "law is right. With --of-run, and always for lightgbm, gaussian-process and "
+        "boosted-residual, they come from errors on left-out runs and hold the loss of one run.",
         "Examples:",
         "mixwright predict law.json mixtures.csv --out predictions.csv",
         "mixwright predict law.json mixtures.csv --json > predictions.json",
