@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from orchestration import skill_commands
+
 app = typer.Typer(
     name="mixwright",
     help="Decide, with evidence, what a language model should be trained on.",
@@ -142,3 +144,6 @@ def dev(
     os.environ["DAGSTER_HOME"] = str(deployments.dagster_home())
     command = [sys.executable, "-m", "dagster", "dev", "-w", str(deployments.WORKSPACE)]
     os.execv(sys.executable, [*command, "-h", host, "-p", str(port)])
+
+
+app.command("skill-graph", epilog=skill_commands.EPILOG)(skill_commands.skill_graph)

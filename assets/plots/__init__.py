@@ -24,6 +24,7 @@ from assets.plots.mixture_plots import (
     plot_swarm,
 )
 from assets.plots.plot_style import as_data_uri, as_markdown
+from assets.plots.skill_plots import plot_skill_graph
 from assets.plots.training_plots import plot_sampling_weights, plot_training_losses
 
 __all__ = [
@@ -45,6 +46,7 @@ __all__ = [
     "plot_plan",
     "plot_predicted_against_actual",
     "plot_sampling_weights",
+    "plot_skill_graph",
     "plot_swarm",
     "plot_tokens",
     "plot_training_losses",
