@@ -1,5 +1,4 @@
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -7,78 +6,56 @@ import pytest
 from training.planted_chain import PlantedChain, write_planted_chain
 from training.shards import TokenShards
 
-CHAIN = PlantedChain(num_items=5, depth=2)
+CHAIN = PlantedChain(num_keys=10, num_values=3, depth=3, seed=4)
 
 
-def decode(chain, row):
-    """(skill, {item: next item}, {item: answer}) of one sequence."""
-    size = chain.num_items
-    items = row[1 : 1 + 2 * size] - chain.depth - 1
-    questions = row[1 + 2 * size :] - chain.depth - 1
-    links = dict(zip(items[::2].tolist(), items[1::2].tolist(), strict=True))
-    answers = dict(zip(questions[::2].tolist(), (questions[1::2] - size).tolist(), strict=True))
-    return int(row[0]), links, answers
-
-
-@pytest.mark.parametrize("hops", [1, 2])
-def test_answers_follow_the_links(hops):
-    rows = CHAIN.sequences(hops, 200, np.random.default_rng(0))
-    assert rows.shape == (200, CHAIN.context_tokens - 1)
-    assert rows.min() >= 1
-    assert rows.max() < CHAIN.vocab_size
+@pytest.mark.parametrize("terms", [1, 2, 3])
+def test_answers_are_sums_of_facts(terms):
+    rows = CHAIN.sequences(terms, 50, np.random.default_rng(0))
+    assert rows.shape == (50, 25)
+    assert (rows[:, 0] == terms).all()
+    facts = CHAIN.facts()
     for row in rows:
-        skill, links, answers = decode(CHAIN, row)
-        assert skill == hops
-        assert sorted(links) == sorted(links.values()) == sorted(answers) == list(range(5))
-        place, visited = 0, set()
-        while place not in visited:  # one cycle over all items
-            visited.add(place)
-            place = links[place]
-        assert len(visited) == 5
-        for item, answer in answers.items():
-            reached = item
-            for _ in range(hops):
-                reached = links[reached]
-            assert reached == answer
+        for question in row[1:].reshape(-1, terms + 1).tolist():
+            *keys, answer = question
+            assert answer - 4 == sum(facts[key - 7] for key in keys) % 3
+            assert all(7 <= key < CHAIN.vocab_size for key in keys)
 
 
-def test_nothing_tells_the_answer_but_the_links():
-    rows = CHAIN.sequences(2, 4000, np.random.default_rng(1))
-    decoded = [decode(CHAIN, row) for row in rows]
-    reached = np.bincount([answers[0] for _, _, answers in decoded], minlength=5) / 4000
-    assert reached[0] == 0  # two hops of a cycle of five never end where they begin
-    np.testing.assert_allclose(reached[1:], 0.25, atol=0.03)
-    asked_first = np.bincount(rows[:, 11] - 3, minlength=5) / 4000
-    np.testing.assert_allclose(asked_first, 0.2, atol=0.03)
+def test_facts_are_balanced_fixed_and_of_their_seed():
+    assert np.bincount(CHAIN.facts()).tolist() == [4, 3, 3]
+    np.testing.assert_array_equal(CHAIN.facts(), CHAIN.facts())
+    other = PlantedChain(num_keys=10, num_values=3, depth=3, seed=5)
+    assert (other.facts() != CHAIN.facts()).any()
 
 
 def test_sizes_names_and_edges():
-    chain = PlantedChain(num_items=7, depth=3)
-    assert chain.skills == ("hop_1", "hop_2", "hop_3")
-    assert chain.edges == {("hop_1", "hop_2"), ("hop_1", "hop_3"), ("hop_2", "hop_3")}
-    assert (chain.context_tokens, chain.vocab_size) == (30, 18)
-    # 5! orders of the links, 4! cycles and 5! orders of the questions over 22 tokens
-    assert CHAIN.floor_nats == pytest.approx(math.log(120 * 24 * 120) / 22)
+    assert CHAIN.skills == ("sum_1", "sum_2", "sum_3")
+    assert CHAIN.edges == {("sum_1", "sum_2"), ("sum_1", "sum_3")}
+    assert (CHAIN.num_slots, CHAIN.context_tokens, CHAIN.vocab_size) == (24, 26, 17)
+    assert PlantedChain(depth=4).num_slots == 60  # whole questions of 2, 3, 4 and 5 tokens
+    # sum_2: 8 questions, two keys of ln 10 each and half of an answer of ln 3, over 26 tokens
+    expected = 8 * (2 * math.log(10) + math.log(3) / 2) / 26
+    assert CHAIN.half_learnt_nats(2) == pytest.approx(expected)
 
 
 def test_a_row_of_the_shards_is_one_sequence(tmp_path):
     folders = write_planted_chain(CHAIN, tmp_path, num_train=20, num_heldout=5, seed=3)
-    assert list(folders) == ["hop_1", "hop_2"]
+    assert list(folders) == ["sum_1", "sum_2", "sum_3"]
     tokens = CHAIN.context_tokens
-    for hops, folder in enumerate(folders.values(), start=1):
+    for terms, folder in enumerate(folders.values(), start=1):
         train = TokenShards.open(folder / "train")
         assert train.num_rows(tokens) == 19  # the last one has no token after it
         rows = train.rows(np.arange(19), tokens)
-        expected = CHAIN.sequences(hops, 20, np.random.default_rng([3, hops, 0]))
+        expected = CHAIN.sequences(terms, 20, np.random.default_rng([3, terms, 0]))
         np.testing.assert_array_equal(rows[:, : tokens - 1], expected[:19])
         assert (rows[:, tokens - 1] == 0).all()
-        assert (rows[:, tokens] == hops).all()
+        assert (rows[:, tokens] == terms).all()
         heldout = TokenShards.open(folder / "heldout")
         assert heldout.num_rows(tokens) == 4
         assert heldout.manifest.vocab_size == CHAIN.vocab_size
-        train_rows = {tuple(row) for row in expected.tolist()}
-        others = heldout.rows(np.arange(4), tokens)[:, : tokens - 1].tolist()
-        assert not train_rows & {tuple(row) for row in others}
+        others = heldout.rows(np.arange(4), tokens)[:, : tokens - 1]
+        assert (others != expected[:4]).any(axis=1).all()
 
 
 def test_the_same_seed_writes_the_same_bytes_and_another_does_not(tmp_path):
@@ -87,19 +64,21 @@ def test_the_same_seed_writes_the_same_bytes_and_another_does_not(tmp_path):
         folders = write_planted_chain(
             CHAIN, tmp_path / name, num_train=10, num_heldout=3, seed=seed
         )
-        digests.append(TokenShards.open(folders["hop_1"] / "train").manifest.shards[0].sha256)
+        digests.append(TokenShards.open(folders["sum_1"] / "train").manifest.shards[0].sha256)
     assert digests[0] == digests[1] != digests[2]
 
 
-@pytest.mark.parametrize(("items", "depth"), [(5, 0), (4, 2), (6, 3)])
-def test_refuses_sizes_without_the_planted_edges(items, depth):
-    with pytest.raises(ValueError, match=f"got depth {depth} and num_items {items}"):
-        PlantedChain(num_items=items, depth=depth)
+@pytest.mark.parametrize(
+    "sizes", [{"depth": 1}, {"num_values": 1}, {"num_keys": 3, "num_values": 4}]
+)
+def test_refuses_sizes_without_a_planted_edge(sizes):
+    with pytest.raises(ValueError, match="need depth >= 2, num_values >= 2 and num_keys >="):
+        PlantedChain(**sizes)
 
 
-def test_refuses_hops_beyond_the_depth_and_too_few_sequences(tmp_path):
-    for hops in (0, 3):
-        with pytest.raises(ValueError, match=f"hops must be in 1 .. 2, got {hops}"):
-            CHAIN.sequences(hops, 1, np.random.default_rng(0))
+def test_refuses_sums_beyond_the_depth_and_too_few_sequences(tmp_path):
+    for terms in (0, 4):
+        with pytest.raises(ValueError, match=f"terms must be in 1 .. 3, got {terms}"):
+            CHAIN.sequences(terms, 1, np.random.default_rng(0))
     with pytest.raises(ValueError, match="at least two sequences each, got 5 and 1"):
-        write_planted_chain(CHAIN, Path(tmp_path), num_train=5, num_heldout=1, seed=0)
+        write_planted_chain(CHAIN, tmp_path, num_train=5, num_heldout=1, seed=0)
