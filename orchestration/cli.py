@@ -8,7 +8,13 @@ from typing import Annotated
 
 import typer
 
-from orchestration import law_commands, plan_commands, proposal_commands, scaling_commands
+from orchestration import (
+    law_commands,
+    plan_commands,
+    proposal_commands,
+    scaling_commands,
+    skill_commands,
+)
 
 app = typer.Typer(
     name="mixwright",
@@ -151,3 +157,4 @@ app.command("predict", epilog=law_commands.PREDICT_EPILOG)(law_commands.predict)
 app.command("fit-scaling", epilog=scaling_commands.FIT_EPILOG)(scaling_commands.fit_scaling)
 app.command("propose", epilog=proposal_commands.EPILOG)(proposal_commands.propose)
 app.command("plan", epilog=plan_commands.EPILOG)(plan_commands.plan)
+app.command("skill-graph", epilog=skill_commands.EPILOG)(skill_commands.skill_graph)

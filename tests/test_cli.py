@@ -28,7 +28,7 @@ def invoke(monkeypatch):
 
 def test_there_are_these_commands():
     graph = ["demo", "status", "report", "check", "validate", "dev"]
-    assert COMMANDS == [*graph, "fit-law", "predict", "fit-scaling", "propose", "plan"]
+    assert COMMANDS == [*graph, "fit-law", "predict", "fit-scaling", "propose", "plan", "skill-graph"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)

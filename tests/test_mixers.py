@@ -59,13 +59,13 @@ def test_the_returned_weights_are_a_copy():
 
 
 def test_every_method_of_the_contract_is_there():
-    assert set(MIXERS) >= {"uniform", "proportional", "fixed", "aioli"}
+    assert set(MIXERS) >= {"uniform", "proportional", "fixed", "aioli", "skill_it", "odm"}
 
 
 @pytest.mark.parametrize(
     ("method", "settings", "message"),
     [
-        ("aoli", {}, "no method 'aoli'; choose one of aioli, fixed, proportional, uniform"),
+        ("aoli", {}, "no method 'aoli'; choose one of aioli, curriculum, fixed, odm, "),
         ("uniform", {"eta": 1.0}, "mixer 'uniform', settings: eta: unknown key"),
         ("proportional", {"temperature": 2}, "temperature: unknown key"),
         ("fixed", {}, "weights: missing"),

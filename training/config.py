@@ -19,7 +19,7 @@ STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 Count = Annotated[int, Field(ge=1)]
-Setting = float | int | str | bool | dict[str, float]
+Setting = float | int | str | bool | dict[str, float] | dict[str, dict[str, float]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)

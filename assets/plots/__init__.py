@@ -26,6 +26,7 @@ from assets.plots.mixture_plots import (
 )
 from assets.plots.plot_style import as_data_uri, as_markdown
 from assets.plots.scaling_plots import plot_isoflop_curve, plot_scaling_fit
+from assets.plots.skill_plots import plot_skill_graph
 from assets.plots.training_plots import plot_sampling_weights, plot_training_losses
 
 __all__ = [
@@ -51,6 +52,7 @@ __all__ = [
     "plot_residuals",
     "plot_sampling_weights",
     "plot_scaling_fit",
+    "plot_skill_graph",
     "plot_swarm",
     "plot_tokens",
     "plot_training_losses",

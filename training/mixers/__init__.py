@@ -5,16 +5,28 @@ from collections.abc import Callable, Mapping
 from training.arrays import Floats
 from training.config import MixerConfig, Setting
 from training.mixers.aioli import make_aioli
+from training.mixers.curriculum import make_curriculum
 from training.mixers.fixed import make_fixed
 from training.mixers.interface import Mixer, MixingTask
+from training.mixers.odm import make_odm
 from training.mixers.proportional import make_proportional
+from training.mixers.schedule import make_schedule
+from training.mixers.skill_it import make_skill_it
+from training.mixers.temperature import make_temperature
 from training.mixers.uniform import make_uniform
+from training.mixers.unimax import make_unimax
 
 MIXERS: dict[str, Callable[[Mapping[str, Setting], MixingTask], Mixer]] = {
     "aioli": make_aioli,
+    "curriculum": make_curriculum,
     "fixed": make_fixed,
+    "odm": make_odm,
     "proportional": make_proportional,
+    "schedule": make_schedule,
+    "skill_it": make_skill_it,
+    "temperature": make_temperature,
     "uniform": make_uniform,
+    "unimax": make_unimax,
 }
 
 

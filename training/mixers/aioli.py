@@ -40,6 +40,8 @@ from training.mixers.interface import (
     Observation,
     by_domain,
     parse_settings,
+    require_heldout_losses,
+    require_next_step,
 )
 
 
@@ -127,8 +129,7 @@ class Aioli:
         """
         state = _own(state)
         step = observation.step
-        if step != state.step + 1:
-            raise ValueError(f"expected the observation of step {state.step + 1}, got {step}")
+        require_next_step(state.step, observation)
         state = replace(state, step=step)
         position = self._position(step)
         if position is not None and position < self._probing_steps:
@@ -137,12 +138,7 @@ class Aioli:
             state = replace(state, counts=counts)
         if not self.wants_evaluation(state, step):
             return state
-        losses = observation.heldout_losses
-        if losses is None or losses.shape != (self._num_domains,) or not np.isfinite(losses).all():
-            raise ValueError(
-                f"step {step} needs one finite held-out loss of each of {self._num_domains} "
-                f"domains, got {losses}; a loss that is not finite means that training diverged"
-            )
+        losses = require_heldout_losses(observation, self._num_domains)
         return self._book_losses(state, losses)
 
     def weights(self, state: MixerState, step: int) -> Floats:

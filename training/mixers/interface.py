@@ -98,11 +98,18 @@ class StaticState(MixerState):
 class StaticMixer:
     """The same weights at every step."""
 
-    def __init__(self, domains: tuple[str, ...], weights: Floats) -> None:
-        """Fix the weights, shape (D,), on the simplex."""
+    def __init__(
+        self,
+        domains: tuple[str, ...],
+        weights: Floats,
+        *,
+        notes: Mapping[str, Json] | None = None,
+    ) -> None:
+        """Fix the weights, shape (D,), on the simplex, and what the record says besides."""
         require_simplex(weights)
         self._domains = domains
         self._weights = weights
+        self._notes = dict(notes or {})
 
     def initial(self) -> StaticState:
         """Return the only state."""
@@ -121,13 +128,48 @@ class StaticMixer:
         return self._weights.copy()
 
     def describe(self, state: MixerState) -> dict[str, Json]:
-        """Return the fixed weights by domain."""
-        return {"weights": by_domain(self._domains, self._weights)}
+        """Return the fixed weights by domain, and the notes."""
+        return {"weights": by_domain(self._domains, self._weights), **self._notes}
 
 
 def by_domain(domains: tuple[str, ...], values: Floats) -> dict[str, Json]:
     """Key a vector by domain name."""
     return dict(zip(domains, values.tolist(), strict=True))
+
+
+def require_next_step(step: int, observation: Observation) -> None:
+    """Refuse an observation that does not follow the last one.
+
+    Args:
+        step: Last step observed; -2 before the first.
+        observation: The new one.
+
+    Raises:
+        ValueError: It is of another step than the next.
+    """
+    if observation.step != step + 1:
+        raise ValueError(f"expected the observation of step {step + 1}, got {observation.step}")
+
+
+def require_heldout_losses(observation: Observation, num_domains: int) -> Floats:
+    """Return the held-out losses that a mixer asked for.
+
+    Raises:
+        ValueError: They are missing or not finite.
+    """
+    losses = observation.heldout_losses
+    if losses is None or losses.shape != (num_domains,) or not np.isfinite(losses).all():
+        raise ValueError(
+            f"step {observation.step} needs one finite held-out loss of each of {num_domains} "
+            f"domains, got {losses}; a loss that is not finite means that training diverged"
+        )
+    return losses
+
+
+def softmax(scores: Floats) -> Floats:
+    """Weights in proportion to exp(scores), shape (D,); large scores do not overflow."""
+    shares = np.exp(scores - scores.max())
+    return np.asarray(shares / shares.sum())
 
 
 def parse_settings(kind: type[Settings], method: str, settings: Mapping[str, Setting]) -> Settings:
