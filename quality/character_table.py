@@ -52,8 +52,8 @@ SYMBOL = 1 << 18
 """Neither alphabetic, mark, number nor white space."""
 BULLET = 1 << 19
 """Begins an item of a list."""
-ANCHOR = 1 << 20
-"""Least frequent letter of a phrase that some rule looks for."""
+MARK = 1 << 20
+"""Something that a rule counts, or the rarest letter of a phrase that a rule looks for."""
 CONTROL = 1 << 21
 """Category Cc apart from tab and line feed, and U+FEFF."""
 UNCOMPOSED = 1 << 22
@@ -66,7 +66,7 @@ _SPLIT_OFF = "…,:;!?¿؟¡()[]{}<>_#*&。？！，、；：～·।،۔؛٪"
 _QUOTES = "'\"”“`‘´’‚,„»«「」『』（）〔〕【】《》〈〉⟦⟧"
 _CURRENCIES = "$£€¥฿₽﷼"
 _BULLETS = "-*•‣◦▪●"
-_ANCHORS = "jJkKvVmM"
+_MARKS = "#{[.…\ufffdjJkKvVmM"
 
 
 @functools.cache
@@ -113,7 +113,7 @@ def character_table() -> Flags:
     mark_all(BEFORE_STOP, _SPLIT_OFF + _QUOTES + "%²-+0123456789")
     mark(BEFORE_STOP, letter & ~matches(r"[\p{Lu}\p{Lt}]"))
     mark_all(BULLET, _BULLETS)
-    mark_all(ANCHOR, _ANCHORS)
+    mark_all(MARK, _MARKS)
     table.setflags(write=False)
     return table
 

@@ -11,6 +11,8 @@ faces of two characters, the abbreviations that keep their full stop, and the pr
 its scheme or by ending in a dotted lower-case name, without the check of every character.
 """
 
+import functools
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -91,6 +93,32 @@ def decode(data: Bytes, begin: int, end: int, table: Flags, points: Points, flag
 
 
 @compiled
+def encode(points: Points, start: int, end: int, out: Bytes, position: int) -> int:
+    """Write code points as UTF-8 at a position of `out`; return the position after them."""
+    for index in range(start, end):
+        point = points[index]
+        if point < 0x80:
+            out[position] = point
+            position += 1
+        elif point < 0x800:
+            out[position] = 0xC0 | point >> 6
+            out[position + 1] = 0x80 | (point & 0x3F)
+            position += 2
+        elif point < 0x10000:
+            out[position] = 0xE0 | point >> 12
+            out[position + 1] = 0x80 | (point >> 6 & 0x3F)
+            out[position + 2] = 0x80 | (point & 0x3F)
+            position += 3
+        else:
+            out[position] = 0xF0 | point >> 18
+            out[position + 1] = 0x80 | (point >> 12 & 0x3F)
+            out[position + 2] = 0x80 | (point >> 6 & 0x3F)
+            out[position + 3] = 0x80 | (point & 0x3F)
+            position += 4
+    return position
+
+
+@compiled
 def hash_span(points: Points, begin: int, end: int) -> np.uint64:
     """64-bit FNV-1a of code points, finished so that all bits depend on all characters."""
     digest = _SEED
@@ -101,6 +129,7 @@ def hash_span(points: Points, begin: int, end: int) -> np.uint64:
     return digest ^ (digest >> _SHIFT)
 
 
+@functools.cache
 def abbreviations() -> Hashes:
     """Sorted `hash_span` of the abbreviations that keep their full stop."""
     spans = [np.array([ord(c) for c in word], np.uint32) for word in _ABBREVIATIONS.split()]
