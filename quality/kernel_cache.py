@@ -21,12 +21,13 @@ R = TypeVar("R")
 def compiled(function: Callable[P, R]) -> Callable[P, R]:
     """Compile without Python objects, free of the interpreter's lock, cached on disk.
 
-    Division by zero gives infinity or not-a-number as in C; kernels test their denominators.
+    Kernels allocate nothing: all arrays come from the caller, so no reference to them is counted,
+    which would cost more than the work of the small functions. Division by zero is not trapped.
     """
     before = numba.config.CACHE_DIR
     numba.config.CACHE_DIR = str(_folder())  # read while the dispatcher is made, nowhere else
     try:
-        wrapped = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
+        wrapped = numba.njit(cache=True, nogil=True, error_model="numpy", _nrt=False)(function)
     finally:
         numba.config.CACHE_DIR = before
     return cast(Callable[P, R], wrapped)

@@ -1,7 +1,7 @@
 """The native pass: all counts of `quality.text_counts` for every text of an Arrow string column.
 
 Each text is decoded once; characters, lines, tokens and n-grams are counted on the code points.
-Memory beyond the result: some 70 bytes per byte of the longest text, touched only as far as used.
+Memory beyond the result: at most some 100 bytes per byte of the longest text, as far as used.
 """
 
 from typing import NamedTuple
@@ -58,10 +58,40 @@ class Scratch(NamedTuple):
     token_ends: Positions
     hashes: Hashes
     lengths: Positions
-    more_hashes: Hashes
-    more_lengths: Positions
     tally: Tally
     line: LineScratch
+
+
+def make_scratch(room: int) -> Scratch:
+    """Room for texts of at most so many bytes; memory is taken only as far as it is used."""
+    room += 2
+    slots = mask_for(room) + 1
+    tally = Tally(
+        keys=np.empty(slots, np.uint64),
+        copies=np.zeros(slots, np.int32),
+        first=np.empty(slots, np.int32),
+        slots=np.empty(room, np.int32),
+        places=np.empty(room, np.int32),
+        grams=np.empty(room, np.uint64),
+    )
+    line = LineScratch(
+        points=np.empty(room, np.uint32),
+        flags=np.empty(room, np.uint32),
+        starts=np.empty(room, np.int32),
+        ends=np.empty(room, np.int32),
+    )
+    return Scratch(
+        points=np.empty(room, np.uint32),
+        flags=np.empty(room, np.uint32),
+        line_starts=np.empty(room, np.int32),
+        line_ends=np.empty(room, np.int32),
+        token_starts=np.empty(room, np.int32),
+        token_ends=np.empty(room, np.int32),
+        hashes=np.empty(room, np.uint64),
+        lengths=np.empty(room, np.int32),
+        tally=tally,
+        line=line,
+    )
 
 
 @compiled
@@ -71,8 +101,9 @@ def count_documents(
     table: Flags,
     stop_words: Hashes,
     keep_stop: Hashes,
-    edited: Bytes,
-    edited_offsets: Numbers,
+    scratch: Scratch,
+    staying: Staying,
+    staying_offsets: Numbers,
     counts: Numbers,
 ) -> None:
     """Fill one row of counts per text.
@@ -83,16 +114,12 @@ def count_documents(
         table: `character_table()`.
         stop_words: `hash_span` of each stop word.
         keep_stop: `kernel_text.abbreviations()`.
-        edited: Receives the UTF-8 of what C4's rules for lines leave; as long as `data`. Empty: no
-            text is edited, all of it stays.
-        edited_offsets: Receives where each edited text begins and the last one ends.
+        scratch: `make_scratch` for the longest text.
+        staying: Its `data` receives the UTF-8 of what C4's rules for lines leave, and is as long
+            as `data`. Empty: no text is edited, all of it stays.
+        staying_offsets: Receives where each edited text begins and the last one ends.
         counts: Zeros, shape (N, NUM_COUNTS).
     """
-    longest = 0
-    for document in range(offsets.size - 1):
-        longest = max(longest, offsets[document + 1] - offsets[document])
-    scratch = _scratch(longest + 2)
-    staying = Staying(scratch.more_hashes, scratch.more_lengths, edited, np.zeros(1, np.int64))
     for document in range(offsets.size - 1):
         row = counts[document]
         size = decode(
@@ -112,43 +139,10 @@ def count_documents(
             scratch.points, scratch.flags, size, scratch.line_starts, scratch.line_ends
         )
         row[Count.LINES] = lines
-        _count_lines(scratch, lines, tokens, keep_stop, edited.size > 0, staying, row)
-        edited_offsets[document + 1] = staying.end[0]
-        _count_unbroken(scratch, size, lines, row)
+        _count_lines(scratch, lines, tokens, keep_stop, staying.data.size > 0, staying, row)
+        staying_offsets[document + 1] = staying.end[0]
+        _count_unbroken(scratch, staying, size, lines, row)
         _count_tokens(scratch, tokens, stop_words, row)
-
-
-@compiled
-def _scratch(room: int) -> Scratch:
-    slots = mask_for(room) + 1
-    tally = Tally(
-        np.empty(slots, np.uint64),
-        np.zeros(slots, np.int32),
-        np.empty(slots, np.int32),
-        np.empty(room, np.int32),
-        np.empty(room, np.int32),
-        np.empty(room, np.uint64),
-    )
-    line = LineScratch(
-        np.empty(room, np.uint32),
-        np.empty(room, np.uint32),
-        np.empty(room, np.int32),
-        np.empty(room, np.int32),
-    )
-    return Scratch(
-        np.empty(room, np.uint32),
-        np.empty(room, np.uint32),
-        np.empty(room, np.int32),
-        np.empty(room, np.int32),
-        np.empty(room, np.int32),
-        np.empty(room, np.int32),
-        np.empty(room, np.uint64),
-        np.empty(room, np.int32),
-        np.empty(room, np.uint64),
-        np.empty(room, np.int32),
-        tally,
-        line,
-    )
 
 
 @compiled
@@ -238,7 +232,9 @@ def _count_lines(
 
 
 @compiled
-def _count_unbroken(scratch: Scratch, size: int, lines: int, row: Numbers) -> None:
+def _count_unbroken(
+    scratch: Scratch, staying: Staying, size: int, lines: int, row: Numbers
+) -> None:
     """Count repeated lines and paragraphs as Gopher does: every character matters."""
     points, flags = scratch.points, scratch.flags
     text_start, text_end = strip(flags, 0, size)
@@ -249,8 +245,8 @@ def _count_unbroken(scratch: Scratch, size: int, lines: int, row: Numbers) -> No
         empty = index == lines or scratch.line_starts[index] == scratch.line_ends[index]
         if empty:
             if start >= 0:
-                scratch.more_hashes[paragraphs] = digest
-                scratch.more_lengths[paragraphs] = end - start
+                staying.hashes[paragraphs] = digest
+                staying.lengths[paragraphs] = end - start
                 paragraphs += 1
                 start = -1
             continue
@@ -270,9 +266,7 @@ def _count_unbroken(scratch: Scratch, size: int, lines: int, row: Numbers) -> No
         end = inner_end
         digest = (digest ^ line_digest) * _FACTOR
         digest ^= digest >> _SHIFT
-    repeats, chars, _ = count_repeats(
-        scratch.tally, scratch.more_hashes, scratch.more_lengths, paragraphs
-    )
+    repeats, chars, _ = count_repeats(scratch.tally, staying.hashes, staying.lengths, paragraphs)
     row[Count.PARAGRAPHS] = max(paragraphs, 1)
     row[Count.REPEATED_PARAGRAPHS] = repeats
     row[Count.REPEATED_PARAGRAPH_CHARS] = chars

@@ -8,7 +8,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from quality.character_table import character_table
-from quality.kernel_documents import NUM_COUNTS, count_documents
+from quality.kernel_documents import NUM_COUNTS, count_documents, make_scratch
+from quality.kernel_staying import Staying
 from quality.kernel_text import abbreviations, hash_span
 from quality.text_counts import COUNT_COLUMNS
 
@@ -29,7 +30,14 @@ def count_texts(texts: pl.Series, *, edit_lines: bool) -> tuple[pl.DataFrame, pl
     """
     content, places = text_buffers(texts)
     counts = np.zeros((len(texts), NUM_COUNTS), dtype=np.int64)
-    edited = np.empty(content.size if edit_lines else 0, dtype=np.uint8)
+    longest = int(np.diff(places).max(initial=0))
+    scratch = make_scratch(longest)
+    staying = Staying(
+        hashes=np.empty(longest + 1, np.uint64),
+        lengths=np.empty(longest + 1, np.int32),
+        data=np.empty(content.size if edit_lines else 0, dtype=np.uint8),
+        end=np.zeros(1, np.int64),
+    )
     edited_places = np.zeros(len(texts) + 1, dtype=np.int64)
     count_documents(
         content,
@@ -37,13 +45,14 @@ def count_texts(texts: pl.Series, *, edit_lines: bool) -> tuple[pl.DataFrame, pl
         character_table(),
         _stop_words(),
         abbreviations(),
-        edited,
+        scratch,
+        staying,
         edited_places,
         counts,
     )
     columns = np.ascontiguousarray(counts.T)
     table = pl.DataFrame(dict(zip(COUNT_COLUMNS, columns, strict=True)))
-    return table, _texts(edited, edited_places) if edit_lines else texts
+    return table, _texts(staying.data, edited_places) if edit_lines else texts
 
 
 def text_buffers(texts: pl.Series) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
