@@ -8,18 +8,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from quality.character_table import (
-    ALPHABETIC,
-    DECIMAL,
-    LETTER,
-    SPACE,
-    SYMBOL,
-    SYMBOL_WORD,
-    Flags,
-)
+from quality.character_table import ALPHABETIC, DECIMAL, SPACE, SYMBOL, Flags
 from quality.kernel_affixes import Points
 from quality.kernel_cache import compiled
-from quality.kernel_lines import find_lines, note_shape, scan_line, strip
+from quality.kernel_lines import (
+    find_lines,
+    hash_ends,
+    note_shape,
+    scan_hash,
+    scan_line,
+    strip,
+)
 from quality.kernel_repetition import (
     Hashes,
     Numbers,
@@ -38,12 +37,20 @@ from quality.kernel_staying import (
     note_phrases,
     note_staying_line,
 )
-from quality.kernel_text import Bytes, decode, hash_span, split_words
+from quality.kernel_text import (
+    HAS_LETTER,
+    HASH_SEED,
+    IS_SYMBOL,
+    Bytes,
+    Words,
+    decode,
+    finish_hash,
+    hash_span,
+)
 from quality.text_counts import Count
 
 _LF, _REPLACEMENT = 0x0A, 0xFFFD
-_FACTOR = np.uint64(0x9E3779B97F4A7C15)
-_SHIFT = np.uint64(31)
+MAX_STOP_WORD_CHARS = 4
 NUM_COUNTS = len(Count)
 
 
@@ -54,8 +61,8 @@ class Scratch(NamedTuple):
     flags: Flags
     line_starts: Positions
     line_ends: Positions
-    token_starts: Positions
-    token_ends: Positions
+    line_hashes: Hashes
+    words: Words
     hashes: Hashes
     lengths: Positions
     tally: Tally
@@ -75,22 +82,28 @@ def make_scratch(room: int) -> Scratch:
         grams=np.empty(room, np.uint64),
     )
     line = LineScratch(
-        points=np.empty(room, np.uint32),
-        flags=np.empty(room, np.uint32),
-        starts=np.empty(room, np.int32),
-        ends=np.empty(room, np.int32),
+        points=np.empty(room, np.uint32), flags=np.empty(room, np.uint32), words=_words(room)
     )
     return Scratch(
         points=np.empty(room, np.uint32),
         flags=np.empty(room, np.uint32),
         line_starts=np.empty(room, np.int32),
         line_ends=np.empty(room, np.int32),
-        token_starts=np.empty(room, np.int32),
-        token_ends=np.empty(room, np.int32),
+        line_hashes=np.empty(room, np.uint64),
+        words=_words(room),
         hashes=np.empty(room, np.uint64),
         lengths=np.empty(room, np.int32),
         tally=tally,
         line=line,
+    )
+
+
+def _words(room: int) -> Words:
+    return Words(
+        starts=np.empty(room, np.int32),
+        ends=np.empty(room, np.int32),
+        hashes=np.empty(room, np.uint64),
+        kinds=np.empty(room, np.uint8),
     )
 
 
@@ -126,20 +139,11 @@ def count_documents(
             data, offsets[document], offsets[document + 1], table, scratch.points, scratch.flags
         )
         _count_characters(scratch.points, scratch.flags, size, row)
-        tokens = split_words(
-            scratch.points,
-            scratch.flags,
-            0,
-            size,
-            keep_stop,
-            scratch.token_starts,
-            scratch.token_ends,
-        )
         lines = find_lines(
             scratch.points, scratch.flags, size, scratch.line_starts, scratch.line_ends
         )
         row[Count.LINES] = lines
-        _count_lines(scratch, lines, tokens, keep_stop, staying.data.size > 0, staying, row)
+        tokens = _count_lines(scratch, lines, keep_stop, staying, row)
         staying_offsets[document + 1] = staying.end[0]
         _count_unbroken(scratch, staying, size, lines, row)
         _count_tokens(scratch, tokens, stop_words, row)
@@ -168,67 +172,72 @@ def _count_characters(points: Points, flags: Flags, size: int, row: Numbers) -> 
 
 @compiled
 def _count_lines(
-    scratch: Scratch,
-    lines: int,
-    tokens: int,
-    keep_stop: Hashes,
-    edit_lines: bool,
-    staying: Staying,
-    row: Numbers,
-) -> None:
-    """Count what lines hold, which ones repeat, and the text that stays."""
-    points, flags = scratch.points, scratch.flags
-    filled = 0
-    first = last = 0  # tokens of the line
+    scratch: Scratch, lines: int, keep_stop: Hashes, staying: Staying, row: Numbers
+) -> int:
+    """Count what lines hold, which ones repeat, and the text that stays; return the tokens."""
+    points, flags, words = scratch.points, scratch.flags, scratch.words
+    edits = staying.data.size > 0
+    filled = tokens = 0
     for index in range(lines):
         raw_start, raw_end = scratch.line_starts[index], scratch.line_ends[index]
         row[Count.MAX_LINE_CHARS] = max(row[Count.MAX_LINE_CHARS], raw_end - raw_start)
         start, end = strip(flags, raw_start, raw_end)
         if start == end:
+            scratch.line_hashes[index] = hash_span(points, raw_start, raw_end)
             continue
-        first = last
-        while last < tokens and scratch.token_starts[last] < end:
-            last += 1
-        scan = scan_line(points, flags, start, end)
+        first = tokens
+        scan = scan_line(points, flags, start, end, keep_stop, words, tokens)
+        tokens = scan.tokens
         row[Count.WORDS] += scan.words
         row[Count.ALPHABETIC_WORDS] += scan.alphabetic_words
         row[Count.HASHES] += scan.hashes
         row[Count.ELLIPSES] += scan.ellipses
         note_shape(points, flags, start, end, row)
-        scratch.hashes[filled] = hash_span(points, start, end)
+        scratch.hashes[filled] = scan.digest
         scratch.lengths[filled] = end - start
         filled += 1
-        if not edit_lines:
-            note_staying_line(points, flags, raw_start, raw_end, staying, row)
-        if scan.citations:
-            start, end, edited = edit_line(
-                points, flags, start, end, scan, scratch.line, keep_stop, row
-            )
-            if not edited:
-                row[Count.DROPPED_LINES] += 1
-            elif edit_lines:
-                note_staying_line(scratch.line.points, scratch.line.flags, start, end, staying, row)
-                row[Count.STAYING_TOKENS] += edited
-            continue
-        if goes(scan) or note_phrases(scan, row):
+        digest = hash_ends(points, raw_start, start, end, raw_end, scan.digest)
+        scratch.line_hashes[index] = digest
+        if not edits:
+            note_staying_line(points, flags, raw_start, raw_end, digest, staying, row)
+        if goes(scan):
             row[Count.DROPPED_LINES] += 1
-            continue
-        row[Count.SENTENCES] += count_sentences(
-            points, flags, scratch.token_starts, scratch.token_ends, first, last
-        )
-        if edit_lines:
-            note_staying_line(points, flags, start, end, staying, row)
-            row[Count.STAYING_TOKENS] += last - first
+        elif scan.citations:
+            _edit(scratch, start, end, keep_stop, staying, row)
+        elif note_phrases(scan, row):
+            row[Count.DROPPED_LINES] += 1
+        else:
+            row[Count.SENTENCES] += count_sentences(words, first, tokens)
+            if edits:
+                note_staying_line(points, flags, start, end, scan.digest, staying, row)
+                row[Count.STAYING_TOKENS] += tokens - first
     repeats = count_repeats(scratch.tally, scratch.hashes, scratch.lengths, filled)
     row[Count.REPEATED_FILLED_LINES], row[Count.REPEATED_FILLED_LINE_CHARS] = repeats[:2]
     row[Count.TOP_LINE_COPIES] = repeats[2]
     row[Count.REPEATED_STAYING_CHARS] = count_repeats(
         scratch.tally, staying.hashes, staying.lengths, row[Count.STAYING_LINES]
     )[1]
-    if not edit_lines:
+    if not edits:
         row[Count.STAYING_CHARS] = row[Count.CHARS] - row[Count.NEWLINES]
         row[Count.STAYING_NEWLINES] = row[Count.NEWLINES]
         row[Count.STAYING_TOKENS] = tokens
+    return tokens
+
+
+@compiled
+def _edit(
+    scratch: Scratch, start: int, end: int, keep_stop: Hashes, staying: Staying, row: Numbers
+) -> None:
+    """Count a line with citations as what is left without them."""
+    line = scratch.line
+    first, last, scan = edit_line(scratch.points, scratch.flags, start, end, keep_stop, line)
+    if goes(scan) or note_phrases(scan, row):
+        row[Count.DROPPED_LINES] += 1
+        return
+    row[Count.SENTENCES] += count_sentences(line.words, 0, scan.tokens)
+    if staying.data.size:
+        note_staying_line(line.points, line.flags, first, last, scan.digest, staying, row)
+        row[Count.STAYING_TOKENS] += scan.tokens
 
 
 @compiled
@@ -240,10 +249,9 @@ def _count_unbroken(
     text_start, text_end = strip(flags, 0, size)
     paragraphs = unbroken = 0
     start = end = -1  # of the paragraph
-    digest = np.uint64(0)
+    digest = HASH_SEED
     for index in range(lines + 1):
-        empty = index == lines or scratch.line_starts[index] == scratch.line_ends[index]
-        if empty:
+        if index == lines or scratch.line_starts[index] == scratch.line_ends[index]:
             if start >= 0:
                 staying.hashes[paragraphs] = digest
                 staying.lengths[paragraphs] = end - start
@@ -251,7 +259,7 @@ def _count_unbroken(
                 start = -1
             continue
         line_start, line_end = scratch.line_starts[index], scratch.line_ends[index]
-        line_digest = hash_span(points, line_start, line_end)
+        line_digest = scratch.line_hashes[index]
         scratch.hashes[unbroken] = line_digest
         scratch.lengths[unbroken] = line_end - line_start
         unbroken += 1
@@ -259,13 +267,14 @@ def _count_unbroken(
         if inner_start >= inner_end:
             continue  # blanks before the first or after the last word
         if inner_start != line_start or inner_end != line_end:
-            line_digest = hash_span(points, inner_start, inner_end)
+            first, last = strip(flags, line_start, line_end)
+            bare = scan_hash(points, flags, first, last)
+            line_digest = hash_ends(points, inner_start, first, last, inner_end, bare)
         if start < 0:
             start = inner_start
-            digest = np.uint64(0)
+            digest = HASH_SEED
         end = inner_end
-        digest = (digest ^ line_digest) * _FACTOR
-        digest ^= digest >> _SHIFT
+        digest = finish_hash(digest ^ line_digest)
     repeats, chars, _ = count_repeats(scratch.tally, staying.hashes, staying.lengths, paragraphs)
     row[Count.PARAGRAPHS] = max(paragraphs, 1)
     row[Count.REPEATED_PARAGRAPHS] = repeats
@@ -280,27 +289,21 @@ def _count_unbroken(
 
 @compiled
 def _count_tokens(scratch: Scratch, tokens: int, stop_words: Hashes, row: Numbers) -> None:
-    points, flags = scratch.points, scratch.flags
+    words = scratch.words
     offset = dark = dark_chars = letters = 0
     found = 0
     for index in range(tokens):
-        start, end = scratch.token_starts[index], scratch.token_ends[index]
-        some = every = flags[start]
-        for position in range(start + 1, end):
-            some |= flags[position]
-            every &= flags[position]
-        digest = hash_span(points, start, end)
-        scratch.hashes[index] = digest
+        size = words.ends[index] - words.starts[index]
+        kind = words.kinds[index]
         scratch.lengths[index] = offset
-        offset += end - start
-        letters += (some & LETTER) > 0
-        if not every & SYMBOL_WORD:
+        offset += size
+        letters += kind & HAS_LETTER
+        if not kind & IS_SYMBOL:
             dark += 1
-            dark_chars += end - start
-        if end - start <= 4 and every & LETTER:
+            dark_chars += size
+        if size <= MAX_STOP_WORD_CHARS:
             for word in range(stop_words.size):
-                if digest == stop_words[word]:
-                    found |= 1 << word
+                found |= (words.hashes[index] == stop_words[word]) << word
     scratch.lengths[tokens] = offset
     row[Count.TOKENS] = tokens
     row[Count.DARK_TOKENS] = dark
@@ -308,4 +311,4 @@ def _count_tokens(scratch: Scratch, tokens: int, stop_words: Hashes, row: Number
     row[Count.LETTER_TOKENS] = letters
     for word in range(stop_words.size):
         row[Count.STOP_WORDS] += found >> word & 1
-    count_ngrams(scratch.tally, scratch.hashes, scratch.lengths, tokens, row)
+    count_ngrams(scratch.tally, words.hashes, scratch.lengths, tokens, row)

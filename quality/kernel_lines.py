@@ -12,6 +12,15 @@ from quality.character_table import ALPHABETIC, BREAK, BULLET, DECIMAL, MARK, SP
 from quality.kernel_affixes import Points
 from quality.kernel_cache import compiled
 from quality.kernel_repetition import Numbers, Positions
+from quality.kernel_text import (
+    HASH_SEED,
+    Hashes,
+    Words,
+    append_words,
+    finish_hash,
+    hash_character,
+    hash_span,
+)
 from quality.text_counts import Count
 
 _CR, _LF = 0x0D, 0x0A
@@ -39,6 +48,10 @@ _CITATION = _phrase("[citation needed]")
 class LineScan(NamedTuple):
     """What one line holds."""
 
+    digest: np.uint64
+    """Hash of its characters."""
+    tokens: int
+    """Tokens of the text up to the end of the line."""
     words: int
     """Runs of characters between white space."""
     alphabetic_words: int
@@ -87,43 +100,130 @@ def strip(flags: Flags, start: int, end: int) -> tuple[int, int]:
 
 
 @compiled
-def scan_line(points: Points, flags: Flags, start: int, end: int) -> LineScan:
-    """Look at every character of a line once."""
+def scan_line(
+    points: Points,
+    flags: Flags,
+    start: int,
+    end: int,
+    keep_stop: Hashes,
+    tokens: Words,
+    num_tokens: int,
+) -> LineScan:
+    """Look at every character of a line once; add its tokens.
+
+    Args:
+        points: Code points of the text.
+        flags: Their flags.
+        start: First character, no white space.
+        end: One after the last one, before which there is no white space.
+        keep_stop: `kernel_text.abbreviations()`.
+        tokens: Receives the tokens.
+        num_tokens: How many there are before.
+    """
     words = alphabetic_words = longest = hashes = ellipses = braces = citations = phrases = 0
-    stops = 0
+    line_digest = HASH_SEED
     position = start
     while position < end:
         flag = flags[position]
         if flag & SPACE:
+            line_digest = hash_character(line_digest, points[position])
             position += 1
             continue
         word = position
-        some = flag
+        some = every = flag
+        digest = HASH_SEED
         while not flag & SPACE:
             some |= flag
-            if flag & MARK:
-                point = points[position]
-                if point == _STOP:
-                    stops = stops + 1 if position > word and points[position - 1] == _STOP else 1
-                    ellipses += stops % 3 == 0
-                elif point == _ELLIPSIS:
-                    ellipses += 1
-                elif point == _HASH:
-                    hashes += 1
-                elif point == _BRACE:
-                    braces += 1
-                elif point == _BRACKET:
-                    citations += citation_length(points, flags, position, end) > 0
-                else:
-                    phrases |= _phrase_at(points, start, position, end)
+            every &= flag
+            digest = hash_character(digest, points[position])
             position += 1
             if position == end:
                 break
             flag = flags[position]
+        digest = finish_hash(digest)
+        line_digest = finish_hash(line_digest ^ digest)
+        num_tokens = append_words(
+            points, flags, word, position, every, digest, keep_stop, tokens, num_tokens
+        )
         words += 1
         alphabetic_words += (some & ALPHABETIC) > 0
         longest = max(longest, position - word)
-    return LineScan(words, alphabetic_words, longest, hashes, ellipses, braces, citations, phrases)
+        if some & MARK:
+            marks = _scan_marks(points, flags, start, word, position, end)
+            hashes += marks[0]
+            ellipses += marks[1]
+            braces += marks[2]
+            citations += marks[3]
+            phrases |= marks[4]
+    return LineScan(
+        line_digest,
+        num_tokens,
+        words,
+        alphabetic_words,
+        longest,
+        hashes,
+        ellipses,
+        braces,
+        citations,
+        phrases,
+    )
+
+
+@compiled
+def scan_hash(points: Points, flags: Flags, start: int, end: int) -> np.uint64:
+    """Only the digest of `scan_line`."""
+    line_digest = digest = HASH_SEED
+    for position in range(start, end + 1):
+        if position == end or flags[position] & SPACE:
+            if digest != HASH_SEED:
+                line_digest = finish_hash(line_digest ^ finish_hash(digest))
+                digest = HASH_SEED
+            if position < end:
+                line_digest = hash_character(line_digest, points[position])
+        else:
+            digest = hash_character(digest, points[position])
+    return line_digest
+
+
+@compiled
+def hash_ends(
+    points: Points, raw_start: int, start: int, end: int, raw_end: int, digest: np.uint64
+) -> np.uint64:
+    """Hash of a line with its blanks at both ends from the hash of what is between them."""
+    if raw_start == start and raw_end == end:
+        return digest
+    before, after = hash_span(points, raw_start, start), hash_span(points, end, raw_end)
+    return finish_hash(digest ^ finish_hash(before) ^ after)
+
+
+@compiled
+def _scan_marks(
+    points: Points, flags: Flags, line: int, start: int, end: int, line_end: int
+) -> tuple[int, int, int, int, int]:
+    """Number signs, ellipses, opening braces, citations and phrases of one word."""
+    hashes = ellipses = braces = citations = phrases = stops = 0
+    for position in range(start, end):
+        point = points[position]
+        if point == _STOP:
+            stops += 1
+            if stops == 3:
+                ellipses += 1
+                stops = 0
+            continue
+        stops = 0
+        if not flags[position] & MARK:
+            continue
+        if point == _ELLIPSIS:
+            ellipses += 1
+        elif point == _HASH:
+            hashes += 1
+        elif point == _BRACE:
+            braces += 1
+        elif point == _BRACKET:
+            citations += citation_length(points, flags, position, line_end) > 0
+        else:
+            phrases |= _phrase_at(points, line, position, line_end)
+    return hashes, ellipses, braces, citations, phrases
 
 
 @compiled

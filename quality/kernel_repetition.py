@@ -40,7 +40,7 @@ class Tally(NamedTuple):
     copies: Positions
     """How often it came; 0 marks a free slot."""
     first: Positions
-    """Index of its first copy."""
+    """Place of its first copy, where asked for."""
     slots: Positions
     """Slot of each string."""
     places: Positions
@@ -50,14 +50,13 @@ class Tally(NamedTuple):
 
 
 @compiled
-def note(tally: Tally, mask: int, key: np.uint64, index: int) -> int:
+def note(tally: Tally, mask: int, key: np.uint64) -> int:
     """Count a hash; return its slot."""
     slot = np.int64((key * _FACTOR) >> _SHIFT) & mask
     while tally.copies[slot] and tally.keys[slot] != key:
         slot = (slot + 1) & mask
     if not tally.copies[slot]:
         tally.keys[slot] = key
-        tally.first[slot] = index
     tally.copies[slot] += 1
     return slot
 
@@ -79,7 +78,7 @@ def count_repeats(
     repeats = chars = top = 0
     mask = mask_for(count)
     for index in range(count):
-        slot = note(tally, mask, hashes[index], index)
+        slot = note(tally, mask, hashes[index])
         tally.slots[index] = slot
         copies = tally.copies[slot]
         top = max(top, copies)
@@ -142,7 +141,7 @@ def _extend(tally: Tally, hashes: Hashes, count: int, n: int, mask: int, num_pla
         gram = grams[index] * _FACTOR + hashes[place + n - 1]
         gram ^= gram >> _SHIFT
         places[kept], grams[kept] = place, gram
-        slots[kept] = note(tally, mask, gram, kept)
+        slots[kept] = note(tally, mask, gram)
         kept += 1
     repeated = 0
     for index in range(kept):

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from quality.character_table import PUNCTUATION, SENTENCE_END, Flags
+from quality.character_table import SENTENCE_END, Flags
 from quality.kernel_affixes import Points
 from quality.kernel_cache import compiled
 from quality.kernel_lines import (
@@ -29,7 +29,7 @@ from quality.kernel_lines import (
     strip,
 )
 from quality.kernel_repetition import Hashes, Numbers, Positions
-from quality.kernel_text import Bytes, encode, hash_span, split_words
+from quality.kernel_text import IS_PUNCTUATION, IS_STOP, Bytes, Words, encode
 from quality.text_counts import Count
 
 MIN_LINE_WORDS = 3
@@ -44,8 +44,7 @@ class LineScratch(NamedTuple):
 
     points: Points
     flags: Flags
-    starts: Positions
-    ends: Positions
+    words: Words
 
 
 @compiled
@@ -97,29 +96,18 @@ def note_phrases(scan: LineScan, counts: Numbers) -> bool:
 
 
 @compiled
-def count_sentences(
-    points: Points, flags: Flags, starts: Positions, ends: Positions, first: int, last: int
-) -> int:
+def count_sentences(words: Words, first: int, last: int) -> int:
     """Sentences of a line whose tokens are those from `first` up to `last`."""
     sentences = 1
     ended = False
     for index in range(first, last):
-        start = starts[index]
-        single = ends[index] - start == 1
-        if single and flags[start] & SENTENCE_END:
+        kind = words.kinds[index]
+        if kind & IS_STOP:
             ended = True
-        elif ended and not _is_punctuation(flags, start, ends[index]):
+        elif ended and not kind & IS_PUNCTUATION:
             sentences += 1
             ended = False
     return sentences
-
-
-@compiled
-def _is_punctuation(flags: Flags, start: int, end: int) -> bool:
-    every = np.uint32(PUNCTUATION)
-    for position in range(start, end):
-        every &= flags[position]
-    return every != 0
 
 
 class Staying(NamedTuple):
@@ -137,12 +125,18 @@ class Staying(NamedTuple):
 
 @compiled
 def note_staying_line(
-    points: Points, flags: Flags, start: int, end: int, staying: Staying, counts: Numbers
+    points: Points,
+    flags: Flags,
+    start: int,
+    end: int,
+    digest: np.uint64,
+    staying: Staying,
+    counts: Numbers,
 ) -> None:
     """Add one line to the text that stays and count it."""
     size = end - start
     index = counts[Count.STAYING_LINES]
-    staying.hashes[index] = hash_span(points, start, end)
+    staying.hashes[index] = digest
     staying.lengths[index] = size
     if staying.data.size:
         if index:
@@ -162,21 +156,9 @@ def edit_line(
     flags: Flags,
     start: int,
     end: int,
-    scan: LineScan,
-    line: LineScratch,
     keep_stop: Hashes,
-    counts: Numbers,
-) -> tuple[int, int, int]:
-    """Cut the citations of a line; return bounds in `line` and its tokens, or (0, 0, 0) if it goes.
-
-    Sentences and phrases of the line are counted here.
-    """
+    line: LineScratch,
+) -> tuple[int, int, LineScan]:
+    """Cut the citations of a line; return bounds and contents of what is left in `line`."""
     first, last = cut_citations(points, flags, start, end, line)
-    after = scan_line(line.points, line.flags, first, last)
-    if goes(scan) or goes(after) or note_phrases(after, counts):
-        return 0, 0, 0
-    tokens = split_words(line.points, line.flags, first, last, keep_stop, line.starts, line.ends)
-    counts[Count.SENTENCES] += count_sentences(
-        line.points, line.flags, line.starts, line.ends, 0, tokens
-    )
-    return first, last, tokens
+    return first, last, scan_line(line.points, line.flags, first, last, keep_stop, line.words, 0)

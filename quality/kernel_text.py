@@ -12,11 +12,18 @@ its scheme or by ending in a dotted lower-case name, without the check of every 
 """
 
 import functools
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from quality.character_table import LETTER, SPACE, Flags
+from quality.character_table import (
+    LETTER,
+    PUNCTUATION,
+    SENTENCE_END,
+    SYMBOL_WORD,
+    Flags,
+)
 from quality.kernel_affixes import (
     Points,
     clitic_length,
@@ -42,10 +49,12 @@ _FACES = tuple(
     for face in (":)", ":(", ";)", "=)", "=(", "8)", ":]", ":[", "(:", "):", "(;", "(=", "[:", "(8")
 )
 _PRIME = np.uint64(0x100000001B3)
-_SEED = np.uint64(0xCBF29CE484222325)
+HASH_SEED = np.uint64(0xCBF29CE484222325)
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 _SHIFT = np.uint64(29)
 _STOP = 0x2E
+HAS_LETTER, IS_SYMBOL, IS_PUNCTUATION, IS_STOP = 1, 2, 4, 8
+"""Kinds of words: with a letter; nothing but symbols; nothing but punctuation; one sentence end."""
 
 
 @compiled
@@ -119,14 +128,26 @@ def encode(points: Points, start: int, end: int, out: Bytes, position: int) -> i
 
 
 @compiled
-def hash_span(points: Points, begin: int, end: int) -> np.uint64:
-    """64-bit FNV-1a of code points, finished so that all bits depend on all characters."""
-    digest = _SEED
-    for position in range(begin, end):
-        digest = (digest ^ np.uint64(points[position])) * _PRIME
+def hash_character(digest: np.uint64, point: np.uint32) -> np.uint64:
+    """Add one character to a hash that began as `HASH_SEED`."""
+    return (digest ^ np.uint64(point)) * _PRIME
+
+
+@compiled
+def finish_hash(digest: np.uint64) -> np.uint64:
+    """Make all bits depend on all characters."""
     digest ^= digest >> _SHIFT
     digest *= _MIX
     return digest ^ (digest >> _SHIFT)
+
+
+@compiled
+def hash_span(points: Points, begin: int, end: int) -> np.uint64:
+    """64-bit FNV-1a of code points, finished."""
+    digest = HASH_SEED
+    for position in range(begin, end):
+        digest = hash_character(digest, points[position])
+    return finish_hash(digest)
 
 
 @functools.cache
@@ -136,47 +157,70 @@ def abbreviations() -> Hashes:
     return np.sort(np.array([hash_span(span, 0, span.size) for span in spans], dtype=np.uint64))
 
 
+class Words(NamedTuple):
+    """The words of a text, in order."""
+
+    starts: Positions
+    """First character of each."""
+    ends: Positions
+    """One after its last character."""
+    hashes: Hashes
+    """Its `hash_span`."""
+    kinds: NDArray[np.uint8]
+    """Sum of HAS_LETTER, IS_SYMBOL, IS_PUNCTUATION and IS_STOP, whichever hold."""
+
+
 @compiled
-def split_words(
+def append_words(
     points: Points,
     flags: Flags,
     begin: int,
     end: int,
+    every: np.uint32,
+    digest: np.uint64,
     keep_stop: Hashes,
-    starts: Positions,
-    ends: Positions,
+    words: Words,
+    count: int,
 ) -> int:
-    """Fill `starts` and `ends` with the words of `points[begin:end]`, in order; return how many.
+    """Add the words of a run of characters without white space; return how many there are then.
 
     Args:
         points: Code points of the text.
         flags: Their flags.
-        begin: First character.
-        end: One after the last character.
+        begin: First character of the run.
+        end: One after its last character.
+        every: Flags that all its characters have.
+        digest: Its `hash_span`.
         keep_stop: `abbreviations()`.
-        starts: Room for end - begin positions.
-        ends: The same, of one after each word's last character.
+        words: As long as the text; filled from `count` on.
+        count: Number of words before.
     """
-    count = 0
-    position = begin
-    while position < end:
-        flag = flags[position]
-        if flag & SPACE:
-            position += 1
-            continue
-        start = position
-        every = flag
-        position += 1
-        while position < end and not flags[position] & SPACE:
-            every &= flags[position]
-            position += 1
-        if every & LETTER:
-            starts[count] = start
-            ends[count] = position
-            count += 1
-        else:
-            count = _split_chunk(points, flags, start, position, keep_stop, starts, ends, count)
-    return count
+    if every & LETTER:
+        words.starts[count], words.ends[count] = begin, end
+        words.hashes[count], words.kinds[count] = digest, HAS_LETTER
+        return count + 1
+    after = _split_chunk(points, flags, begin, end, keep_stop, words.starts, words.ends, count)
+    for index in range(count, after):
+        start, end = words.starts[index], words.ends[index]
+        words.hashes[index] = hash_span(points, start, end)
+        words.kinds[index] = _kind(flags, start, end)
+    return after
+
+
+@compiled
+def _kind(flags: Flags, start: int, end: int) -> int:
+    some = every = flags[start]
+    for position in range(start + 1, end):
+        some |= flags[position]
+        every &= flags[position]
+    kind = HAS_LETTER if some & LETTER else 0
+    if every & SYMBOL_WORD:
+        kind |= IS_SYMBOL
+    if every & PUNCTUATION:
+        kind |= IS_PUNCTUATION
+    if end - start == 1 and every & SENTENCE_END:
+        kind |= IS_STOP
+    return kind
 
 
 @compiled
