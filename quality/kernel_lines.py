@@ -8,11 +8,21 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from quality.character_table import ALPHABETIC, BREAK, BULLET, DECIMAL, MARK, SPACE, Flags
+from quality.character_table import (
+    ALPHABETIC,
+    BREAK,
+    BULLET,
+    DECIMAL,
+    LETTER,
+    MARK,
+    SPACE,
+    Flags,
+)
 from quality.kernel_affixes import Points
 from quality.kernel_cache import compiled
 from quality.kernel_repetition import Numbers, Positions
 from quality.kernel_text import (
+    HAS_LETTER,
     HASH_SEED,
     Hashes,
     Words,
@@ -121,6 +131,7 @@ def scan_line(
         num_tokens: How many there are before.
     """
     words = alphabetic_words = longest = hashes = ellipses = braces = citations = phrases = 0
+    starts, ends, digests, kinds = tokens.starts, tokens.ends, tokens.hashes, tokens.kinds
     line_digest = HASH_SEED
     position = start
     while position < end:
@@ -142,9 +153,12 @@ def scan_line(
             flag = flags[position]
         digest = finish_hash(digest)
         line_digest = finish_hash(line_digest ^ digest)
-        num_tokens = append_words(
-            points, flags, word, position, every, digest, keep_stop, tokens, num_tokens
-        )
+        if every & LETTER:
+            starts[num_tokens], ends[num_tokens] = word, position
+            digests[num_tokens], kinds[num_tokens] = digest, HAS_LETTER
+            num_tokens += 1
+        else:
+            num_tokens = append_words(points, flags, word, position, keep_stop, tokens, num_tokens)
         words += 1
         alphabetic_words += (some & ALPHABETIC) > 0
         longest = max(longest, position - word)

@@ -50,14 +50,13 @@ class Tally(NamedTuple):
 
 
 @compiled
-def note(tally: Tally, mask: int, key: np.uint64) -> int:
+def note(keys: Hashes, copies: Positions, mask: int, key: np.uint64) -> int:
     """Count a hash; return its slot."""
     slot = np.int64((key * _FACTOR) >> _SHIFT) & mask
-    while tally.copies[slot] and tally.keys[slot] != key:
+    while copies[slot] and keys[slot] != key:
         slot = (slot + 1) & mask
-    if not tally.copies[slot]:
-        tally.keys[slot] = key
-    tally.copies[slot] += 1
+    keys[slot] = key
+    copies[slot] += 1
     return slot
 
 
@@ -78,7 +77,7 @@ def count_repeats(
     repeats = chars = top = 0
     mask = mask_for(count)
     for index in range(count):
-        slot = note(tally, mask, hashes[index])
+        slot = note(tally.keys, tally.copies, mask, hashes[index])
         tally.slots[index] = slot
         copies = tally.copies[slot]
         top = max(top, copies)
@@ -132,7 +131,8 @@ def count_ngrams(
 @compiled
 def _extend(tally: Tally, hashes: Hashes, count: int, n: int, mask: int, num_places: int) -> int:
     """Lengthen the n-grams by one word and drop those that come once; return how many stay."""
-    places, grams, slots, copies = tally.places, tally.grams, tally.slots, tally.copies
+    places, grams, slots = tally.places, tally.grams, tally.slots
+    keys, copies = tally.keys, tally.copies
     kept = 0
     for index in range(num_places):
         place = places[index]
@@ -141,7 +141,7 @@ def _extend(tally: Tally, hashes: Hashes, count: int, n: int, mask: int, num_pla
         gram = grams[index] * _FACTOR + hashes[place + n - 1]
         gram ^= gram >> _SHIFT
         places[kept], grams[kept] = place, gram
-        slots[kept] = note(tally, mask, gram)
+        slots[kept] = note(keys, copies, mask, gram)
         kept += 1
     repeated = 0
     for index in range(kept):

@@ -18,7 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quality.character_table import (
+    DIGIT,
+    EDGE,
     LETTER,
+    LOWER,
     PUNCTUATION,
     SENTENCE_END,
     SYMBOL_WORD,
@@ -176,8 +179,6 @@ def append_words(
     flags: Flags,
     begin: int,
     end: int,
-    every: np.uint32,
-    digest: np.uint64,
     keep_stop: Hashes,
     words: Words,
     count: int,
@@ -189,16 +190,23 @@ def append_words(
         flags: Their flags.
         begin: First character of the run.
         end: One after its last character.
-        every: Flags that all its characters have.
-        digest: Its `hash_span`.
         keep_stop: `abbreviations()`.
         words: As long as the text; filled from `count` on.
         count: Number of words before.
     """
-    if every & LETTER:
-        words.starts[count], words.ends[count] = begin, end
-        words.hashes[count], words.kinds[count] = digest, HAS_LETTER
-        return count + 1
+    last = end - 1
+    if flags[last] & EDGE or (points[last] == _STOP and flags[last - 1] & LOWER):
+        digest, every = HASH_SEED, flags[begin]
+        for position in range(begin, last):
+            digest = hash_character(digest, points[position])
+            every &= flags[position]
+        if every & LETTER and not _is_abbreviation(points, begin, end, keep_stop):
+            words.starts[count], words.ends[count] = begin, last
+            words.hashes[count], words.kinds[count] = finish_hash(digest), HAS_LETTER
+            words.starts[count + 1], words.ends[count + 1] = last, end
+            words.hashes[count + 1] = hash_span(points, last, end)
+            words.kinds[count + 1] = _kind(flags, last, end)
+            return count + 2
     after = _split_chunk(points, flags, begin, end, keep_stop, words.starts, words.ends, count)
     for index in range(count, after):
         start, end = words.starts[index], words.ends[index]
