@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from rich.console import Console
+from quality.source_files import is_url
 
+if TYPE_CHECKING:
     from quality.documents_on_disk import DocumentsOnDisk
-    from quality.input_profile import InputProfile
 
 Input = Annotated[
     str,
@@ -41,10 +40,20 @@ def register(app: typer.Typer) -> None:
         epilog="Examples: mixwright profile pages.jsonl.gz --out report   |   mixwright profile "
         "s3://bucket/pages --out report --text-column body --json"
     )(profile)
+    app.command(
+        epilog="Examples: mixwright clean pages/ --out cleaned   |   mixwright clean src.jsonl.zst "
+        "--out cleaned --profile code --id-column path   |   then: "
+        "datasets.load_dataset('parquet', data_files='cleaned/kept/*.parquet')"
+    )(clean)
+    app.command(
+        epilog="Examples: mixwright tokenize cleaned/kept --tokenizer my-tokenizer --out shards   |"
+        "   mixwright tokenize pages.parquet --tokenizer my-tokenizer/tokenizer.json --out shards"
+    )(tokenize)
 
 
 def profile(
     source: Input,
+    *,
     out: Out,
     text_column: TextColumn = "text",
     id_column: IdColumn = None,
@@ -58,6 +67,7 @@ def profile(
     from orchestration.command_feedback import clear_errors, progress_bar
     from orchestration.output_folder import replacing, write_summary
     from orchestration.preparation_page import profile_content, write_profile_page
+    from orchestration.preparation_tables import print_profile
     from quality.documents_on_disk import open_documents
     from quality.input_profile import profile_documents
 
@@ -67,44 +77,108 @@ def profile(
         )
         with progress_bar("measuring") as progress:
             found = profile_documents(documents, progress=progress)
-        content = profile_content(documents, found)
+        content = {**input_content(documents), **profile_content(found)}
         write_profile_page(draft / "index.html", documents, found)
         write_summary(draft, "profile", content)
     if as_json:
         typer.echo(json.dumps(content, sort_keys=True))
     else:
-        _print_profile(_console(), documents, found)
+        print_profile(documents, found)
         typer.echo(f"Page: {out.absolute() / 'index.html'}")
 
 
-def _console() -> "Console":
-    from rich.console import Console
-
-    return Console()
-
-
-def _print_profile(
-    console: "Console", documents: "DocumentsOnDisk", profile: "InputProfile"
+def clean(
+    source: Input,
+    *,
+    out: Out,
+    profile: Annotated[
+        str, typer.Option("--profile", help="Cleaning profile; a wrong name lists them.")
+    ] = "web",
+    language: Annotated[
+        str,
+        typer.Option(help="ISO 639 code that all documents should be in; empty: not judged."),
+    ] = "",
+    text_column: TextColumn = "text",
+    id_column: IdColumn = None,
+    leave_out: LeaveOut = None,
+    as_json: AsJson = False,
 ) -> None:
-    from rich.table import Table
+    """Normalise documents, drop bad ones and copies, and account for every row.
 
-    from orchestration.preparation_page import defect_title
-    from orchestration.wording import count, megabytes, percent
+    Writes OUT/kept/*.parquet (all columns of INPUT, the cleaned text, the metrics),
+    OUT/rejected/*.parquet (id, operator, reason, metric, value, limit), OUT/summary.json and
+    OUT/index.html, which shows what each operator removed with examples.
+    """
+    from orchestration.command_feedback import clear_errors, progress_bar
+    from orchestration.output_folder import replacing, write_summary
+    from orchestration.preparation_page import write_cleaning_page
+    from orchestration.preparation_tables import print_cleaning
+    from quality.cleaned_documents import clean_documents
+    from quality.cleaning_profiles import find_profile
+    from quality.documents_on_disk import open_documents
 
-    corpus = profile.corpus
-    main = next(iter(corpus.languages))
-    share = corpus.languages[main].num_chars / max(corpus.num_chars, 1)
-    quantiles = corpus.length_quantiles_chars
-    table = Table("measure", "value", title=f"Profile of {documents.path}", title_justify="left")
-    table.add_row("rows", count(profile.num_rows))
-    table.add_row("documents", count(corpus.num_documents))
-    table.add_row("text", f"{megabytes(corpus.num_bytes)} MB, {count(corpus.num_words)} words")
-    table.add_row("tokens, estimated", count(corpus.estimated_tokens))
-    table.add_row("median length", f"{count(quantiles['0.5'])} characters")
-    table.add_row("languages", f"{len(corpus.languages)}; {percent(share)} of the text is {main}")
-    for defect in profile.defects:
-        name = defect_title(defect.name).lower()
-        table.add_row(
-            name, f"{count(defect.num_documents)} ({percent(defect.num_documents / profile.num_rows)})"
+    with clear_errors(), replacing(out, command="clean") as draft:
+        chosen = find_profile(profile)
+        documents = open_documents(
+            source, text_column=text_column, id_column=id_column, leave_out=leave_out or ()
         )
-    console.print(table)
+        with progress_bar("cleaning") as progress:
+            cleaned = clean_documents(
+                documents, draft, chosen, language=language, progress=progress
+            )
+        content = {**input_content(documents), **cleaned.to_json()}
+        write_cleaning_page(draft / "index.html", documents, cleaned)
+        write_summary(draft, "clean", content)
+    if as_json:
+        typer.echo(json.dumps(content, sort_keys=True))
+    else:
+        print_cleaning(documents, cleaned)
+        typer.echo(f"Kept: {out.absolute() / 'kept'}   Page: {out.absolute() / 'index.html'}")
+
+
+def tokenize(
+    source: Input,
+    *,
+    tokenizer: Annotated[
+        Path,
+        typer.Option("--tokenizer", help="Folder with tokenizer.json, or that file."),
+    ],
+    out: Out,
+    text_column: TextColumn = "text",
+    id_column: IdColumn = None,
+    as_json: AsJson = False,
+) -> None:
+    """Encode documents into memory-mapped token shards, each followed by an end of sequence.
+
+    Writes OUT/*.tok (uint16 or uint32), OUT/*.doc (where documents start), OUT/documents.parquet,
+    OUT/unreadable.parquet (rows that could not be read, with the reason), OUT/manifest.json with
+    digests, and OUT/summary.json.
+    """
+    from orchestration.command_feedback import clear_errors, progress_bar
+    from orchestration.output_folder import replacing, write_summary
+    from orchestration.preparation_tables import print_tokens
+    from orchestration.token_writing import write_tokens
+    from quality.documents_on_disk import open_documents
+
+    with clear_errors(), replacing(out, command="tokenize") as draft:
+        folder = tokenizer.parent if tokenizer.name == "tokenizer.json" else tokenizer
+        documents = open_documents(source, text_column=text_column, id_column=id_column)
+        with progress_bar("encoding") as progress:
+            written = write_tokens(documents, folder, draft, progress=progress)
+        content = {**input_content(documents), "tokenizer": str(tokenizer), **written.to_json()}
+        write_summary(draft, "tokenize", content)
+    if as_json:
+        typer.echo(json.dumps(content, sort_keys=True))
+    else:
+        print_tokens(documents, written)
+        typer.echo(f"Shards: {out.absolute()}")
+
+
+def input_content(documents: "DocumentsOnDisk") -> dict[str, object]:
+    """Say what a command has read, as JSON values for its `summary.json`."""
+    return {
+        "input": documents.path if is_url(documents.path) else str(Path(documents.path).absolute()),
+        "text_column": documents.text_column,
+        "id_column": documents.id_column,
+        "num_rows": documents.num_rows,
+    }

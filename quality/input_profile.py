@@ -4,12 +4,12 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import polars as pl
+
 from quality.corpus_profile import CorpusProfile, CorpusTally
 from quality.defect_examples import Defect, DefectExamples
 from quality.documents import CorpusError
 from quality.documents_on_disk import DocumentsOnDisk
-
-import polars as pl
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -29,7 +29,7 @@ class ParquetParts:
         """
         folder.mkdir(parents=True)
         self._folder = folder
-        self._schema = schema
+        self.schema = schema
         self._writer: pq.ParquetWriter | None = None
         self._pending: list[pa.Table] = []
         self._pending_bytes = self._pending_rows = self._part_bytes = self._num_parts = 0
@@ -56,7 +56,7 @@ class ParquetParts:
         if not rows.num_rows:
             return
         # Filtered strings may share the buffers of all that was read: what counts is the slice.
-        rows = rows.select(self._schema.names).cast(self._schema)
+        rows = rows.select(self.schema.names).cast(self.schema)
         self._pending.append(rows)
         self._pending_rows += rows.num_rows
         self._pending_bytes += rows.nbytes
@@ -70,9 +70,7 @@ class ParquetParts:
         if self._writer is None:
             self._open()
         assert self._writer is not None
-        self._writer.write_table(
-            pa.concat_tables(self._pending), row_group_size=self._pending_rows
-        )
+        self._writer.write_table(pa.concat_tables(self._pending), row_group_size=self._pending_rows)
         self._part_bytes += self._pending_bytes
         self._pending, self._pending_bytes, self._pending_rows = [], 0, 0
         if self._part_bytes >= PART_BYTES:
@@ -81,5 +79,5 @@ class ParquetParts:
 
     def _open(self) -> None:
         path = self._folder / f"part-{self._num_parts:05d}.parquet"
-        self._writer = pq.ParquetWriter(path, self._schema, compression="zstd")
+        self._writer = pq.ParquetWriter(path, self.schema, compression="zstd")
         self._num_parts += 1
