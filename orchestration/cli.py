@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from orchestration import preparation_commands
+
 app = typer.Typer(
     name="mixwright",
     help="Decide, with evidence, what a language model should be trained on.",
@@ -16,6 +18,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_show_locals=False,
 )
+
+preparation_commands.register(app)
 
 PresetOption = Annotated[
     str | None,

@@ -49,3 +49,11 @@ def judge(measured: pl.DataFrame, rules: Sequence[OperatorRule]) -> pl.DataFrame
         pl.lit(None, dtype=pl.String),
     )
     return numbered.with_columns(**told, value=value).drop(_RULE)
+
+
+def rule_limits(rules: Sequence[OperatorRule]) -> list[dict[str, str]]:
+    """State rules as JSON values: operator, reason, metric and limit of each."""
+    return [
+        {"operator": operator, "reason": rule.reason, "metric": rule.metric, "limit": rule.limit}
+        for operator, rule in rules
+    ]
