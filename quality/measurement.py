@@ -15,7 +15,9 @@ from quality.normalise import normalise
 
 METRICS = {name: metric for parts in FILTERS.values() for name, metric in parts.metrics.items()}
 """Metric columns of every document, whatever filters its profile has in force."""
-MEASURES = (*METRICS, "text_hash", "detected_language", "language_confidence")
+DOCUMENT_ROW = "document_row"
+"""Column of a document's place in the raw corpus, from 0."""
+MEASURES = (DOCUMENT_ROW, *METRICS, "text_hash", "detected_language", "language_confidence")
 """All columns that `measure` adds."""
 STAYING_TEXT = "staying_text"
 """Column of the text that is kept if the document is; the same as `text` where no filter edits."""
@@ -24,7 +26,7 @@ UNCHANGED = "unchanged"
 
 
 def measure(
-    documents: pl.DataFrame, *, edit_lines: bool = False
+    documents: pl.DataFrame, *, edit_lines: bool = False, first_row: int = 0
 ) -> tuple[pl.DataFrame, Counter[str]]:
     """Replace `text` by its normalised form and add the columns `MEASURES` and `STAYING_TEXT`.
 
@@ -33,6 +35,7 @@ def measure(
     Args:
         documents: Raw documents with a string column `text` without nulls.
         edit_lines: Whether C4's rules for lines edit the text that stays.
+        first_row: Place of the first document in the raw corpus.
 
     Returns:
         The table in the same order, and how many documents each normalisation step changed
@@ -47,6 +50,7 @@ def measure(
     )
     hashes = [text_hash(text) for text in measured[STAYING_TEXT]]
     return measured.with_columns(
+        pl.int_range(first_row, first_row + documents.height, dtype=pl.Int64).alias(DOCUMENT_ROW),
         pl.Series("text_hash", hashes, dtype=pl.String),
         pl.Series("detected_language", languages, dtype=pl.String),
         pl.Series("language_confidence", confidences, dtype=pl.Float64),
