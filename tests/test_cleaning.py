@@ -251,9 +251,7 @@ DOCUMENTS = st.lists(
 )
 
 
-@settings(
-    deadline=None, max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(deadline=None, max_examples=12)
 @given(DOCUMENTS, st.sampled_from(["prose", "web", "code"]), st.randoms(use_true_random=False))
 def test_laws_of_cleaning(tmp_path_factory, texts, profile, random):
     """Rows reconcile, the order decides only which copy stays, cleaning again changes nothing."""
