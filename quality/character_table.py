@@ -125,5 +125,5 @@ def _may_compose(characters: list[str]) -> NDArray[np.bool_]:
     normal = np.fromiter(
         (unicodedata.is_normalized("NFC", character) for character in characters), bool
     )
-    mark = pl.Series(characters).str.contains(r"[\p{M}\x{1160}-\x{11ff}]").to_numpy()
-    return ~normal | mark
+    marks = pl.Series(characters).str.contains(r"[\p{M}\x{1160}-\x{11ff}]")
+    return np.asarray(~normal | marks.to_numpy(), dtype=np.bool_)

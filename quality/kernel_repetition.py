@@ -57,7 +57,7 @@ def note(keys: Hashes, copies: Positions, mask: int, key: np.uint64) -> int:
         slot = (slot + 1) & mask
     keys[slot] = key
     copies[slot] += 1
-    return slot
+    return int(slot)
 
 
 @compiled
