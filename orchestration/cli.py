@@ -11,6 +11,7 @@ import typer
 from orchestration import (
     law_commands,
     plan_commands,
+    preparation_commands,
     proposal_commands,
     scaling_commands,
     skill_commands,
@@ -24,6 +25,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_show_locals=False,
 )
+
+preparation_commands.register(app)
 
 PresetOption = Annotated[
     str | None,
