@@ -18,7 +18,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quality.character_table import (
-    DIGIT,
     EDGE,
     LETTER,
     LOWER,
