@@ -8,6 +8,7 @@ first 200 characters again, since short texts are the hard ones. Prints a Markdo
 """
 
 import argparse
+import re
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,6 +29,9 @@ SAME = {"nb": "no", "sr_latn": "sr", "zh_hans": "zh", "zh_hant": "zh", "hr": "sh
 """Codes under which the weights know a language, and varieties of one language: what the weights
 call sh, hr, bs and sr is counted as one."""
 
+LANGUAGE_CODE = re.compile(r"(?!py$)[a-z]{2,3}(?:[-_]\w+)*")
+"""Programs are labelled with the language that they are written in."""
+
 Labelled = Sequence[tuple[str, str]]
 
 
@@ -37,9 +41,11 @@ def read_corpora(folder: Path) -> dict[str, Labelled]:
     for file in sorted(folder.glob("*.parquet")):
         table = pl.read_parquet(file, columns=["lang", "text"])
         corpora[file.stem] = [
-            (lang, text) for lang, text in table.iter_rows() if len(text) >= LEAST_CHARS
+            (lang, text)
+            for lang, text in table.iter_rows()
+            if len(text) >= LEAST_CHARS and LANGUAGE_CODE.fullmatch(lang)
         ]
-    return corpora
+    return {name: texts for name, texts in corpora.items() if texts}
 
 
 def read_translations(cache: Path) -> Labelled:

@@ -62,7 +62,7 @@ def test_metrics_are_columns_and_replace_those_of_an_earlier_cleaning(tmp_path):
     _, kept, rejected = clean(tmp_path)
     assert set(MEASURES) <= set(kept.columns)
     assert set(MEASURES) <= set(rejected.columns)
-    assert kept["num_words"].to_list() == [6, 9]  # not the -1 of the input
+    assert kept["num_words"].to_list() == [6, 8]  # not the -1 of the input
     assert kept.columns.count("num_words") == 1
 
 

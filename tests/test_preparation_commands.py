@@ -83,7 +83,6 @@ def test_profile_counts_and_shows_defects(pages, tmp_path, invoke):
     assert content["profile"]["num_documents"] == 3
     assert content["profile"]["unreadable"] == {"null_text": 1}
     assert {defect["name"] for defect in content["defects"]} >= {
-        "exact_copy",
         "control_characters",
         "short",
         "null_text",
