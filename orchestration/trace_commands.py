@@ -56,7 +56,7 @@ def trace(
 
     with clear_errors():
         if folder is not None:
-            steps = [*_raw_row(folder, key), *trace_document(key, folder_tables(folder))]
+            steps = [*_raw_rows(folder, key), *trace_document(key, folder_tables(folder))]
         else:
             from orchestration.cli import choose_preset
 
@@ -109,14 +109,21 @@ def folder_tables(folder: Path) -> "Iterator[StageTable]":
 
 
 def _chain(folder: Path) -> list[Path]:
-    """Follow inputs back to the first folder that a command wrote."""
-    chain = [folder]
-    while True:
-        before = _summary(chain[0]).get("input")
-        parent = Path(str(before)).parent
-        if before is None or parent in chain or not (parent / "summary.json").is_file():
-            return chain
-        chain.insert(0, parent)
+    """Follow inputs back: the folders of all commands that came before, and this one last."""
+    chain: list[Path] = []
+    for path in _inputs(folder):
+        before = Path(path).parent
+        if (before / "summary.json").is_file():
+            chain += [one for one in _chain(before) if one not in chain]
+    return [*chain, folder]
+
+
+def _inputs(folder: Path) -> list[str]:
+    """Paths that the command of a folder has read."""
+    summary = _summary(folder)
+    named = summary.get("inputs", [summary.get("input")])
+    assert isinstance(named, list)
+    return [str(path) for path in named if path is not None]
 
 
 def _summary(folder: Path) -> dict[str, object]:
@@ -129,20 +136,27 @@ def _summary(folder: Path) -> dict[str, object]:
     raise ValueError(f"{folder}: its summary.json was not written by a command")
 
 
-def _raw_row(folder: Path, key: str) -> "list[Step]":
-    """Read the row of the first input, if the input is still there."""
+def _raw_rows(folder: Path, key: str) -> "list[Step]":
+    """Read the row of each input that no command wrote, if it is still there."""
     from quality.documents_on_disk import open_documents
     from quality.provenance import Step, find_input_row
 
-    first = _summary(_chain(folder)[0])
-    path, id_column = str(first.get("input")), first.get("id_column")
-    documents = open_documents(path, text_column=str(first.get("text_column")))
-    if id_column in documents.schema.names and id_column != documents.id_column:
-        documents = open_documents(
-            path, text_column=str(first.get("text_column")), id_column=str(id_column)
-        )
-    row = find_input_row(documents, key)
-    return [] if row is None else [Step(stage=f"input {path}", fate="read", row=row)]
+    steps = []
+    for one in _chain(folder):
+        summary = _summary(one)
+        text_column = str(summary.get("text_column", "text"))
+        for path in _inputs(one):
+            if not (Path(path).parent / "summary.json").is_file():
+                documents = open_documents(path, text_column=text_column)
+                id_column = summary.get("id_column")
+                if id_column in documents.schema.names and id_column != documents.id_column:
+                    documents = open_documents(
+                        path, text_column=text_column, id_column=str(id_column)
+                    )
+                row = find_input_row(documents, key)
+                if row is not None:
+                    steps.append(Step(stage=f"input {path}", fate="read", row=row))
+    return steps
 
 
 def _print(key: str, steps: "list[Step]") -> None:
