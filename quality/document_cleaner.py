@@ -95,7 +95,7 @@ class DocumentCleaner:
                 `MEASURES` or `VERDICT`.
         """
         edited = self._profile.edits_lines
-        measured, changes = measure(batch, edit_lines=edited)
+        measured, changes = measure(batch, edit_lines=edited, first_row=self._account.raw)
         judged = judge(measured, self.rules)
         if self._profile.deduplicate:
             judged = _mark_copies(judged, self._index)

@@ -283,7 +283,7 @@ def _count_unbroken(
     broken_first = size > 0 and points[0] == _LF
     broken_last = size > 0 and points[size - 1] == _LF
     row[Count.UNBROKEN_LINES] = max(unbroken + broken_first + broken_last, 1)
-    row[Count.REPEATED_LINES] = repeats + (broken_first and broken_last and unbroken > 0)
+    row[Count.REPEATED_LINES] = repeats + (broken_first and broken_last)
     row[Count.REPEATED_LINE_CHARS] = chars
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from quality.character_table import character_table
 from quality.kernel_documents import NUM_COUNTS, count_documents, make_scratch
 from quality.kernel_staying import Staying
+from quality.kernel_suspects import find_suspects
 from quality.kernel_text import abbreviations, hash_span
 from quality.text_counts import COUNT_COLUMNS
 
@@ -53,6 +54,18 @@ def count_texts(texts: pl.Series, *, edit_lines: bool) -> tuple[pl.DataFrame, pl
     columns = np.ascontiguousarray(counts.T)
     table = pl.DataFrame(dict(zip(COUNT_COLUMNS, columns, strict=True)))
     return table, _texts(staying.data, edited_places) if edit_lines else texts
+
+
+def may_need_normalising(texts: pl.Series) -> NDArray[np.bool_]:
+    """Whether normalisation might change each text; where not, it surely would not.
+
+    Args:
+        texts: Strings without nulls.
+    """
+    content, places = text_buffers(texts)
+    suspects = np.zeros(len(texts), dtype=np.bool_)
+    find_suspects(content, places, character_table(), suspects)
+    return suspects
 
 
 def text_buffers(texts: pl.Series) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
