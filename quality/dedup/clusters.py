@@ -103,9 +103,7 @@ def find_clusters(
     min_equal = _min_equal(config.min_similarity, ranked.sketches.shape[1])
     edges = [] if config.method == "minhash" else [_exact_edges(ranked.hashes)]
     if config.method != "exact":
-        edges += [
-            _band_edges(ranked, band, min_equal) for band in range(ranked.bands.shape[1])
-        ]
+        edges += [_band_edges(ranked, band, min_equal) for band in range(ranked.bands.shape[1])]
     members, clusters = _components(np.concatenate(edges), len(ranked.ids))
     return _decide(ranked, members, clusters, min_equal)
 

@@ -1,7 +1,7 @@
 """Compiled: MinHash band hashes of many texts, from the bytes of their Arrow array.
 
-    minimum  m_j = min over n-grams g of (a_j g + b_j) mod 2^64           j = 1 .. bands * rows
-    band     h_k = mix(... mix(mix(m_k1) + m_k2) ... + m_kr)
+minimum  m_j = min over n-grams g of (a_j g + b_j) mod 2^64           j = 1 .. bands * rows
+band     h_k = mix(... mix(mix(m_k1) + m_k2) ... + m_kr)
 """
 
 import numpy as np

@@ -82,9 +82,7 @@ def sign(texts: pa.Array, config: MinHashConfig) -> Signatures:
     )
     bands = np.empty((len(texts), config.num_bands), dtype=np.uint64)
     fold_bands(minima, config.num_bands, bands)
-    return Signatures(
-        bands=bands, sketches=(minima & 0xFF).astype(np.uint8), num_ngrams=num_ngrams
-    )
+    return Signatures(bands=bands, sketches=(minima & 0xFF).astype(np.uint8), num_ngrams=num_ngrams)
 
 
 def estimate_similarity(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
