@@ -25,8 +25,10 @@ from quality.document_batches import (
     read_batches,
     require_documents,
 )
+from quality.filters.length import NUM_CHARS, NUM_WORDS
 from quality.filters.rules import Rule
-from quality.measurement import MEASURES, UNCHANGED, measure
+from quality.judgement import VERDICT, judge
+from quality.measurement import MEASURES, STAYING_TEXT, UNCHANGED, measure
 from quality.normalise import STEPS, UNSETTLED
 
 REJECTED = "rejected.parquet"
@@ -34,9 +36,8 @@ SUMMARY = "summary.json"
 COPY = "copy of an earlier document"
 """Reason of exact deduplication; `value` names the id of the copy that was kept."""
 
-_VERDICT = ("operator", "reason", "metric", "value", "limit")
 _KEPT_COLUMNS = (*RAW_COLUMNS, *MEASURES)
-_REJECTED_COLUMNS = ("id", *_VERDICT, "text", "language", *MEASURES)
+_REJECTED_COLUMNS = ("id", *VERDICT, "text", "language", *MEASURES)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -107,11 +108,11 @@ def clean_corpus(
     ):
         for batch in read_batches(raw, RAW_COLUMNS):
             account.note_ids(batch["id"], raw)
-            measured, changes = measure(batch)
-            judged = _judge(measured, rules)
+            measured, changes = measure(batch, edit_lines=profile.edits_lines)
+            judged = judge(measured, rules)
             if profile.deduplicate:
                 judged = _mark_copies(judged, index)
-            kept = judged.filter(pl.col("operator").is_null()).select(_KEPT_COLUMNS)
+            kept = _kept(judged, edited=profile.edits_lines)
             rejected = judged.filter(pl.col("operator").is_not_null()).select(_REJECTED_COLUMNS)
             kept_table.write(kept)
             rejected_table.write(rejected)
@@ -124,27 +125,6 @@ def clean_corpus(
     )
     _write_summary(summary, rules, out)
     return summary
-
-
-def _judge(measured: pl.DataFrame, rules: tuple[tuple[str, Rule], ...]) -> pl.DataFrame:
-    """Add the verdict columns: of the first rule that fails, or null where none does."""
-
-    def first_failing(values: list[pl.Expr]) -> pl.Expr:
-        return pl.coalesce(
-            *(
-                pl.when(rule.fails).then(value)
-                for (_, rule), value in zip(rules, values, strict=True)
-            ),
-            pl.lit(None, dtype=pl.String),
-        )
-
-    return measured.with_columns(
-        operator=first_failing([pl.lit(operator) for operator, _ in rules]),
-        reason=first_failing([pl.lit(rule.reason) for _, rule in rules]),
-        metric=first_failing([pl.lit(rule.metric) for _, rule in rules]),
-        value=first_failing([pl.col(rule.metric).cast(pl.String) for _, rule in rules]),
-        limit=first_failing([pl.lit(rule.limit) for _, rule in rules]),
-    )
 
 
 def _mark_copies(judged: pl.DataFrame, index: ExactIndex) -> pl.DataFrame:
@@ -171,6 +151,16 @@ def _mark_copies(judged: pl.DataFrame, index: ExactIndex) -> pl.DataFrame:
             for column, value in verdict.items()
         }
     )
+
+
+def _kept(judged: pl.DataFrame, *, edited: bool) -> pl.DataFrame:
+    """Documents without a verdict, with the text that stays and its lengths."""
+    kept = judged.filter(pl.col("operator").is_null())
+    if edited:
+        kept = kept.with_columns(text=pl.col(STAYING_TEXT)).with_columns(
+            num_chars=NUM_CHARS, num_words=NUM_WORDS
+        )
+    return kept.select(_KEPT_COLUMNS)
 
 
 class _Account:

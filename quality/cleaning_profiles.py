@@ -39,6 +39,11 @@ class CleaningProfile:
         """Refuse unknown filters and thresholds here, not in the middle of a corpus."""
         self.rules()
 
+    @property
+    def edits_lines(self) -> bool:
+        """Whether C4's rules for lines edit the text; their filter says so."""
+        return any(FILTERS[name].edits_lines for name in self.filters)
+
     def rules(self) -> tuple[tuple[str, Rule], ...]:
         """Pairs of operator and rule, in the order in which they are tried.
 
@@ -206,6 +211,11 @@ _PROFILES = (
             "lines": {},
             "repetition": _LOOSE_REPETITION,
         },
+    ),
+    # The chain of Penedo et al. 2024, "The FineWeb Datasets", arXiv:2406.17557, all as published.
+    CleaningProfile(
+        name="web",
+        filters={"gopher_repetition": {}, "gopher_quality": {}, "c4": {}, "fineweb": {}},
     ),
 )
 

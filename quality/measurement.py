@@ -10,30 +10,29 @@ import polars as pl
 
 from quality.dedup.exact import text_hash
 from quality.filters import FILTERS
-from quality.filters.length import NUM_CHARS, NUM_WORDS
 from quality.languages import identify_languages
 from quality.normalise import normalise
 
 METRICS = {name: metric for parts in FILTERS.values() for name, metric in parts.metrics.items()}
 """Metric columns of every document, whatever filters its profile has in force."""
-MEASURES = (
-    "num_chars",
-    "num_words",
-    "text_hash",
-    "detected_language",
-    "language_confidence",
-    *METRICS,
-)
+MEASURES = (*METRICS, "text_hash", "detected_language", "language_confidence")
 """All columns that `measure` adds."""
+STAYING_TEXT = "staying_text"
+"""Column of the text that is kept if the document is; the same as `text` where no filter edits."""
 UNCHANGED = "unchanged"
 """Counter key of documents that normalisation left as they were."""
 
 
-def measure(documents: pl.DataFrame) -> tuple[pl.DataFrame, Counter[str]]:
-    """Replace `text` by its normalised form and add the columns `MEASURES`.
+def measure(
+    documents: pl.DataFrame, *, edit_lines: bool = False
+) -> tuple[pl.DataFrame, Counter[str]]:
+    """Replace `text` by its normalised form and add the columns `MEASURES` and `STAYING_TEXT`.
+
+    Language is that of the normalised text, `text_hash` that of the text that stays.
 
     Args:
         documents: Raw documents with a string column `text` without nulls.
+        edit_lines: Whether C4's rules for lines edit the text that stays.
 
     Returns:
         The table in the same order, and how many documents each normalisation step changed
@@ -43,14 +42,26 @@ def measure(documents: pl.DataFrame) -> tuple[pl.DataFrame, Counter[str]]:
     changes = Counter(name for one in normalised for name in one.changes or (UNCHANGED,))
     texts = [one.text for one in normalised]
     languages, confidences = identify_languages(texts)
-    measured = (
-        documents.with_columns(pl.Series("text", texts, dtype=pl.String))
-        .with_columns(num_chars=NUM_CHARS, num_words=NUM_WORDS)
-        .with_columns(
-            pl.Series("text_hash", [text_hash(text) for text in texts], dtype=pl.String),
-            pl.Series("detected_language", languages, dtype=pl.String),
-            pl.Series("language_confidence", confidences, dtype=pl.Float64),
-        )
-        .with_columns(**METRICS)
+    measured = measure_texts(
+        documents.with_columns(pl.Series("text", texts, dtype=pl.String)), edit_lines=edit_lines
     )
-    return measured, changes
+    hashes = [text_hash(text) for text in measured[STAYING_TEXT]]
+    return measured.with_columns(
+        pl.Series("text_hash", hashes, dtype=pl.String),
+        pl.Series("detected_language", languages, dtype=pl.String),
+        pl.Series("language_confidence", confidences, dtype=pl.Float64),
+    ), changes
+
+
+def measure_texts(documents: pl.DataFrame, *, edit_lines: bool) -> pl.DataFrame:
+    """Add the metrics of every filter and `STAYING_TEXT` to documents taken as they are.
+
+    Args:
+        documents: Documents with a string column `text` without nulls.
+        edit_lines: Whether C4's rules for lines edit the text that stays.
+    """
+    from quality.text_buffers import count_texts
+
+    counts, staying = count_texts(documents["text"], edit_lines=edit_lines)
+    metrics = counts.select(**METRICS)
+    return documents.hstack(metrics).with_columns(staying.alias(STAYING_TEXT))
