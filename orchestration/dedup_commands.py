@@ -1,5 +1,6 @@
 """`mixwright dedup` and `mixwright decontaminate`: files in, what stays and what went out."""
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -18,6 +19,13 @@ mixwright dedup corpus.parquet --out deduplicated
 mixwright dedup books/ web.jsonl.zst --method exact --out deduplicated   (books/ stays first)
 
 mixwright dedup web/ --min-similarity 0.8 --paragraphs --json --out deduplicated"""
+
+
+DECONTAMINATE_EXAMPLES = """Examples:
+
+mixwright decontaminate corpus.parquet --against gsm8k.jsonl --out clean
+
+mixwright decontaminate web/ --against gsm8k.jsonl --against humaneval.parquet --json --out clean"""
 
 
 def dedup(
@@ -76,7 +84,62 @@ def dedup(
     _show(summary, out, as_json=as_json)
 
 
-def _show(summary: dict[str, object], out: Path, *, as_json: bool) -> None:
+def decontaminate(
+    path: Annotated[str, typer.Argument(metavar="INPUT", help="Parquet or JSONL file or folder.")],
+    against: Annotated[
+        list[str], typer.Option(help="Evaluation items, file or folder; may be given repeatedly.")
+    ],
+    out: Out,
+    ngram: Annotated[int, typer.Option(min=1, max=64, help="Words in a row that are shared.")] = 13,
+    min_item_words: Annotated[
+        int, typer.Option(min=1, help="Shorter items are not looked for.")
+    ] = 8,
+    text_column: TextColumn = "text",
+    id_column: IdColumn = None,
+    eval_text_column: Annotated[str, typer.Option(help="Column of the items' texts.")] = "text",
+    as_json: AsJson = False,
+) -> None:
+    """Remove documents that share thirteen words in a row with an evaluation item.
+
+    Case, punctuation, accents and the values of numbers make no difference. Writes
+    OUT/kept/*.parquet (all columns), OUT/removed/*.parquet (id, evaluation, item_id, overlap,
+    passage) and OUT/summary.json.
+    """
+    from orchestration.command_feedback import clear_errors, progress_bar
+    from orchestration.output_folder import replacing, write_summary
+    from quality.decontaminated_tables import decontaminate as write_decontaminated
+    from quality.decontamination import DecontaminationConfig
+    from quality.documents_on_disk import open_documents
+
+    with clear_errors():
+        if len(set(against)) != len(against):
+            raise ValueError(f"an evaluation is named twice in {', '.join(against)}; name it once")
+        config = DecontaminationConfig(ngram=ngram, min_item_words=min_item_words)
+        documents = open_documents(path, text_column=text_column, id_column=id_column)
+        items = {name: open_documents(name, text_column=eval_text_column) for name in against}
+        with (
+            replacing(out, command="decontaminate") as draft,
+            progress_bar("decontaminate") as progress,
+        ):
+            summary = write_decontaminated(
+                documents, items, draft, config, progress=progress
+            ).to_json()
+            settings = {"input": path, "ngram": ngram, "min_item_words": min_item_words}
+            write_summary(draft, "decontaminate", {**settings, **summary})
+    _show(summary, out, as_json=as_json)
+
+
+def _counts(summary: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, int]]:
+    """Every count of a summary with its name in words."""
+    for key, value in summary.items():
+        name = f"{prefix}{key.replace('_', ' ')}"
+        if isinstance(value, Mapping):
+            yield from _counts(value, f"{name}: ")
+        elif isinstance(value, int):
+            yield name, value
+
+
+def _show(summary: Mapping[str, object], out: Path, *, as_json: bool) -> None:
     """Print the counts: one JSON object, or a table."""
     if as_json:
         import json
@@ -84,15 +147,12 @@ def _show(summary: dict[str, object], out: Path, *, as_json: bool) -> None:
         typer.echo(json.dumps({**summary, "out": str(out)}, sort_keys=True))
         return
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table("what", "number")
-    for name, value in summary.items():
-        if isinstance(value, dict):
-            for key, count in value.items():
-                table.add_row(f"{name.replace('_', ' ')}: {key.replace('_', ' ')}", f"{count:,}")
-        elif isinstance(value, int):
-            table.add_row(name.replace("_", " "), f"{value:,}")
+    for name, count in _counts(summary):
+        table.add_row(escape(name), f"{count:,}")
     console = Console()
     console.print(table)
-    console.print(f"Written: {out}", soft_wrap=True, highlight=False)
+    console.print(f"Written: {out}", soft_wrap=True, highlight=False, markup=False)

@@ -11,12 +11,11 @@ so two programs that differ only in indentation or case count as copies.
 
 import hashlib
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
-import pyarrow as pa
+import polars as pl
 from numpy.typing import NDArray
-
-from quality.dedup.text_buffers import text_buffers
 
 HASH_BYTES = 16
 CHUNK_BYTES = 1 << 20
@@ -29,14 +28,21 @@ def text_hash(text: str) -> str:
     return hashlib.blake2b(folded.encode(), digest_size=HASH_BYTES).hexdigest()
 
 
-def text_hashes(texts: pa.Array) -> NDArray[np.uint8]:
+def text_hashes(texts: pl.Series) -> NDArray[np.uint8]:
     """Hash many texts at once: the bytes of their `text_hash`, shape (N, 16).
 
     Five times as fast as one by one, for the folding is compiled.
 
+    Args:
+        texts: String, shape (N,).
+
     Raises:
-        ValueError: The array holds something else than strings, or a null.
+        ValueError: The series holds something else than strings, or a null.
     """
+    from quality.text_buffers import text_buffers
+
+    if texts.has_nulls():
+        raise ValueError(f"{texts.null_count()} of {len(texts)} texts are null; put them aside")
     data, offsets = text_buffers(texts)
     hashes = np.empty((len(texts), HASH_BYTES), dtype=np.uint8)
     room = np.empty(0, dtype=np.uint8)
@@ -75,7 +81,7 @@ def _hash_short(
     return b"".join(
         [
             hashlib.blake2b(view[start:end], digest_size=HASH_BYTES).digest()
-            for start, end in zip(places[:-1], places[1:], strict=True)
+            for start, end in pairwise(places)
         ]
     )
 

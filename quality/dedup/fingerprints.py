@@ -48,9 +48,8 @@ def fingerprint(ids: pl.Series, texts: pl.Series, config: MinHashConfig | None) 
         texts: Their texts, String, no null, shape (N,).
         config: Size of the MinHash signatures; None: exact hashes only.
     """
-    array = texts.to_arrow(compat_level=pl.CompatLevel.oldest())
     num_chars = texts.str.len_chars().cast(pl.Int64).to_numpy()
-    hashes = text_hashes(array)
+    hashes = text_hashes(texts)
     if config is None:
         nothing = np.empty((len(ids), 0), dtype=np.uint8)
         return Fingerprints(
@@ -61,7 +60,7 @@ def fingerprint(ids: pl.Series, texts: pl.Series, config: MinHashConfig | None) 
             bands=nothing.astype(np.uint64),
             sketches=nothing,
         )
-    signed = sign(array, config)
+    signed = sign(texts, config)
     return Fingerprints(
         ids=ids,
         num_chars=num_chars,

@@ -68,7 +68,7 @@ def _lower(minima: Hashes, ngrams: Hashes, slopes: Hashes, intercepts: Hashes) -
             slope, intercept = slopes[index], intercepts[index]
             least = min(slope * one + intercept, slope * two + intercept)
             other = min(slope * three + intercept, slope * four + intercept)
-            minima[index] = min(minima[index], min(least, other))
+            minima[index] = min(minima[index], least, other)
     for ngram in ngrams[whole:]:
         for index in range(len(minima)):
             minima[index] = min(minima[index], slopes[index] * ngram + intercepts[index])
@@ -76,7 +76,7 @@ def _lower(minima: Hashes, ngrams: Hashes, slopes: Hashes, intercepts: Hashes) -
 
 @compiled
 def fold_bands(minima: Hashes, num_bands: int, bands: Hashes) -> None:
-    """Hash the rows of each band of minima, shape (N, bands * rows), into bands, shape (N, bands)."""
+    """Hash the rows of each band of minima, shape (N, B * rows), into bands, shape (N, B)."""
     num_rows = minima.shape[1] // num_bands
     for row in range(len(minima)):
         for band in range(num_bands):

@@ -1,20 +1,19 @@
 """Compiled: hashes of the word n-grams of one text, a buffer at a time.
 
-The text is UTF-8 and is folded (quality.dedup.folding) and hashed in one pass over its bytes:
+The text is UTF-8; it is folded (quality.dedup.kernel_folding) and hashed in one pass:
 
     word    w = mix(fold of (w + c) * K1 over its code points c)
     n-gram  g = mix(sum_i w_i K2^(n-1-i))                              modulo 2^64
 
 mix is the finaliser of SplitMix64 (Steele, Lea, Flood 2014, "Fast splittable pseudorandom number
-generators"). The sum is rolled on from word to word, so any n costs the same. The ring must hold zeros at the
-beginning of a text.
+generators"). The sum is rolled on from word to word, so any n costs the same.
 Bytes that are no UTF-8 end a word; nothing beyond the end of the text is read.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
-from quality.dedup.folding import ALONE, DIGIT, DROPPED, POINT, SEPARATOR, SEVERAL
+from quality.dedup.kernel_folding import ALONE, DIGIT, DROPPED, POINT, SEPARATOR, SEVERAL
 from quality.kernel_cache import compiled
 
 Bytes = NDArray[np.uint8]
@@ -86,7 +85,7 @@ def next_ngrams(
         position: Where to go on, in bytes.
         end: End of the text in bytes.
         state: Zeros at the beginning of a text, shape (STATE_SIZE,); changed here.
-        ring: Hashes of the last words, one for each word of an n-gram, shape (n,); changed here.
+        ring: Hashes of the last words, shape (n,); zeros at the beginning of a text; changed here.
         table: Folding codes.
         expansions: Folding expansions.
         out: Buffer of n-gram hashes, shape (>= 3,), filled here from the beginning.

@@ -12,8 +12,8 @@ Sources: Broder 1997, "On the resemblance and containment of documents"; bands, 
 in FineWeb (Penedo et al. 2024, arXiv 2406.17557) and datatrove; the sketch is b-bit minwise hashing
 (Li and Koenig 2010, "b-Bit Minwise Hashing"). Deviations: hash functions are a g + b modulo 2^64
 with odd a (the peer reduces the same 64-bit product by a Mersenne prime), which vector units do at
-once; words are told apart as quality.dedup.folding says; candidates are checked by their sketch,
-because without it four of five removals in text without near-duplicates were wrong (docs/log.md).
+once; words are told apart as quality.dedup.kernel_folding says; candidates are checked by their
+sketch, because without it four of five removals in text without near-duplicates were wrong (docs/log.md).
 A document with fewer words than an n-gram has no bands: only an exact copy is a copy of it.
 
 Letters: N documents, B bands, J = B * rows minima.
@@ -23,12 +23,10 @@ from dataclasses import dataclass as plain_dataclass
 from typing import Annotated
 
 import numpy as np
-import pyarrow as pa
+import polars as pl
 from numpy.typing import NDArray
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
-
-from quality.dedup.text_buffers import text_buffers
 
 _WORD = 0xFFFFFFFFFFFFFFFF
 
@@ -59,19 +57,22 @@ class Signatures:
     """n-grams of each document, repeated ones too, shape (N,)."""
 
 
-def sign(texts: pa.Array, config: MinHashConfig) -> Signatures:
+def sign(texts: pl.Series, config: MinHashConfig) -> Signatures:
     """Compute the signatures of texts in one pass over their bytes.
 
     Args:
-        texts: Strings, none null, N of them.
+        texts: String, shape (N,).
         config: Size of the signatures.
 
     Raises:
-        ValueError: The array holds something else than strings, or a null.
+        ValueError: The series holds something else than strings, or a null.
     """
-    from quality.dedup.folding import folding_table
+    from quality.dedup.kernel_folding import folding_table
     from quality.dedup.kernel_minhash import fold_bands, lower_minima
+    from quality.text_buffers import text_buffers
 
+    if texts.has_nulls():
+        raise ValueError(f"{texts.null_count()} of {len(texts)} texts are null; put them aside")
     data, offsets = text_buffers(texts)
     minima = np.empty((len(texts), config.num_bands * config.num_rows), dtype=np.uint64)
     num_ngrams = np.empty(len(texts), dtype=np.int64)

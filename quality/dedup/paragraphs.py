@@ -13,7 +13,6 @@ from collections.abc import Iterable
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from quality.dedup.exact import text_hashes
@@ -60,7 +59,7 @@ class ParagraphIndex:
                     documents.append(self._num_documents)
                     places.append(place)
             self._num_documents += 1
-        hashes = text_hashes(pa.array(paragraphs, pa.large_string()))
+        hashes = text_hashes(pl.Series(paragraphs, dtype=pl.String))
         self._hashes.append(hashes.view(np.uint64))
         self._documents.append(np.array(documents, dtype=np.int64))
         self._places.append(np.array(places, dtype=np.int64))

@@ -33,7 +33,8 @@ SEVERAL = 1 << 25
 """Flag beside `8 * first + count`: folds to `count` code points of the list of expansions."""
 
 NUM_CODE_POINTS = 0x110000
-_DECIMAL_SEPARATORS = ".,،٫⎖⎗⎘"
+_DECIMAL_SEPARATORS = ".,\u060c\u066b\u2396\u2397\u2398"
+_SIGMA, _FINAL_SIGMA = "\u03c3", "\u03c2"
 _ASCII_SYMBOLS = "$+<=>^`|~"
 _UNSPACED = (
     (0x0E00, 0x0EFF),  # Thai, Lao
@@ -92,7 +93,9 @@ def folding_table() -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
 def fold_character(character: str) -> str:
     """Lower case without non-spacing marks; empty if nothing is left."""
     decomposed = unicodedata.normalize("NFD", character.lower())
-    return "".join("σ" if c == "ς" else c for c in decomposed if unicodedata.category(c) != "Mn")
+    return "".join(
+        _SIGMA if c == _FINAL_SIGMA else c for c in decomposed if unicodedata.category(c) != "Mn"
+    )
 
 
 def _encode(folded: str, expansions: list[int]) -> int:
