@@ -28,7 +28,7 @@ mixwright decontaminate corpus.parquet --against gsm8k.jsonl --out clean
 mixwright decontaminate web/ --against gsm8k.jsonl --against humaneval.parquet --json --out clean"""
 
 
-def dedup(
+def dedup(  # noqa: PLR0917  # each is an option of the command
     inputs: Annotated[
         list[str],
         typer.Argument(metavar="INPUT...", help="Parquet or JSONL files or folders, best first."),
@@ -84,7 +84,7 @@ def dedup(
     _show(summary, out, as_json=as_json)
 
 
-def decontaminate(
+def decontaminate(  # noqa: PLR0917  # each is an option of the command
     path: Annotated[str, typer.Argument(metavar="INPUT", help="Parquet or JSONL file or folder.")],
     against: Annotated[
         list[str], typer.Option(help="Evaluation items, file or folder; may be given repeatedly.")

@@ -16,7 +16,7 @@ from quality.documents_on_disk import DocumentsOnDisk
 from quality.parquet_parts import ParquetParts
 
 REMOVED = {"id": pl.String} | {name: kind for name, kind in MATCHES.items() if name != "row"}
-"""Columns of `removed/*.parquet`: one row per removed document and item that it shares text with."""
+"""Columns of `removed/*.parquet`: one row per removed document and item in it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -37,9 +37,10 @@ MEMBERS = {
     "kept_id": pl.String,
     "similarity": pl.Float64,
 }
-"""Columns of a table of cluster members: kind is `kept`, `exact` or `near`; `cluster` names the best member;
-`similarity` is that with the document that stays (1 for exact copies, estimated for near ones, null
-for those that stay)."""
+"""Columns of a table of cluster members.
+
+`kind` is kept, exact or near; `cluster` names the best member; `similarity` is that with the document
+that stays: 1 for exact copies, estimated for near ones, null for those that stay."""
 
 Method = Literal["exact", "minhash", "both"]
 _KINDS = ("kept", "exact", "near")

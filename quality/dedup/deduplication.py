@@ -110,7 +110,9 @@ def deduplicate(
         for name in names:
             for batch, verdicts in _with_verdicts(inputs[name], table, name, bar):
                 rows, cut_away = _rows_to_keep(
-                    batch, verdicts, cuts, table, account, inputs[name].text_column
+                    *(batch, verdicts, cuts, table),
+                    account=account,
+                    text_column=inputs[name].text_column,
                 )
                 kept.write(_fit(rows, schema))
                 removed.append(cut_away)
@@ -251,6 +253,7 @@ def _rows_to_keep(
     verdicts: pl.DataFrame,
     cuts: Mapping[int, _Cut],
     table: pl.DataFrame,
+    *,
     account: _Account,
     text_column: str,
 ) -> tuple[pa.Table, pl.DataFrame]:

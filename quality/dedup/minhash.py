@@ -13,7 +13,8 @@ in FineWeb (Penedo et al. 2024, arXiv 2406.17557) and datatrove; the sketch is b
 (Li and Koenig 2010, "b-Bit Minwise Hashing"). Deviations: hash functions are a g + b modulo 2^64
 with odd a (the peer reduces the same 64-bit product by a Mersenne prime), which vector units do at
 once; words are told apart as quality.dedup.kernel_folding says; candidates are checked by their
-sketch, because without it four of five removals in text without near-duplicates were wrong (docs/log.md).
+sketch, for without it four of five removals in text without near-duplicates were wrong
+(docs/log.md).
 A document with fewer words than an n-gram has no bands: only an exact copy is a copy of it.
 
 Letters: N documents, B bands, J = B * rows minima.
