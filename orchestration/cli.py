@@ -9,6 +9,12 @@ from typing import Annotated
 import typer
 
 from orchestration import preparation_commands, trace_commands
+from orchestration.dedup_commands import (
+    DECONTAMINATE_EXAMPLES,
+    DEDUP_EXAMPLES,
+    decontaminate,
+    dedup,
+)
 
 app = typer.Typer(
     name="mixwright",
@@ -147,3 +153,7 @@ def dev(
     os.environ["DAGSTER_HOME"] = str(deployments.dagster_home())
     command = [sys.executable, "-m", "dagster", "dev", "-w", str(deployments.WORKSPACE)]
     os.execv(sys.executable, [*command, "-h", host, "-p", str(port)])
+
+
+app.command(epilog=DEDUP_EXAMPLES)(dedup)
+app.command(epilog=DECONTAMINATE_EXAMPLES)(decontaminate)
