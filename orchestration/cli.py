@@ -25,9 +25,6 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
 )
 
-preparation_commands.register(app)
-trace_commands.register(app)
-
 PresetOption = Annotated[
     str | None,
     typer.Option(
@@ -157,3 +154,7 @@ def dev(
 
 app.command(epilog=DEDUP_EXAMPLES)(dedup)
 app.command(epilog=DECONTAMINATE_EXAMPLES)(decontaminate)
+
+
+preparation_commands.register(app)
+trace_commands.register(app)

@@ -11,12 +11,12 @@ if TYPE_CHECKING:
     from assets.lake import Lake
     from quality.provenance import StageTable, Step
 
-STAGES = ("raw_corpora", "cleaned_shards", "deduplicated_shards", "heldout_sets", "token_shards")
+STAGES = ("raw_corpora", "cleaned_shards", "cluster_members", "heldout_sets", "token_shards")
 """Assets that hold documents, in their order; those that do not exist are passed over."""
 FATES = {
     "unreadable.parquet": "removed",
     "rejected.parquet": "removed",
-    "removed.parquet": "removed",
+    "members.parquet": "by kind",
     "documents.parquet": "went on",
     "train/documents.parquet": "went on",
     "heldout/documents.parquet": "held out",

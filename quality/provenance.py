@@ -23,6 +23,8 @@ KEY_COLUMNS = (*ID_COLUMNS, "source", "source_row")
 """Columns by which a document can be asked for; tables have some of them."""
 WENT_ON = "went on"
 REMOVED = "removed"
+BY_KIND = "by kind"
+"""Fate of a table whose column `kind` says `kept`, or what sort of copy was removed."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,7 +34,7 @@ class StageTable:
     stage: str
     """For a person: asset and partition, or the folder of a command."""
     fate: str
-    """`went on` or `removed`: what it means to be in this table."""
+    """`went on`, `removed` or `by kind`: what it means to be in this table."""
     files: tuple[Path, ...]
     """Its Parquet files."""
 
@@ -44,7 +46,7 @@ class Step:
     stage: str
     """Asset and partition, or the folder of a command."""
     fate: str
-    """`went on` or `removed`."""
+    """`went on`, `removed`, or what else its table says."""
     row: Mapping[str, object]
     """All columns of its row."""
 
@@ -66,9 +68,15 @@ def trace_document(key: str, tables: Iterable[StageTable]) -> list[Step]:
     for table in tables:
         for file in table.files:
             for row in find_rows(file, keys):
-                steps.append(Step(stage=table.stage, fate=table.fate, row=row))
+                steps.append(Step(stage=table.stage, fate=_fate(table, row), row=row))
                 keys.update(str(row[name]) for name in ID_COLUMNS if row.get(name) is not None)
     return steps
+
+
+def _fate(table: StageTable, row: Row) -> str:
+    if table.fate != BY_KIND:
+        return table.fate
+    return WENT_ON if row["kind"] == "kept" else REMOVED
 
 
 def find_rows(file: Path, keys: Collection[str]) -> Iterator[Row]:

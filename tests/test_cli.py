@@ -27,7 +27,8 @@ def invoke(monkeypatch):
 
 
 def test_there_are_these_commands():
-    assert COMMANDS == ["demo", "status", "report", "check", "validate", "dev"]
+    assert COMMANDS[:6] == ["demo", "status", "report", "check", "validate", "dev"]
+    assert {"profile", "clean", "dedup", "decontaminate", "tokenize", "trace"} <= set(COMMANDS)
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -81,3 +81,11 @@ def test_the_input_row_is_found_by_id_and_by_place(tmp_path):
             "source_row": "in.parquet:2",
         }
     assert find_input_row(documents, "9") is None
+
+
+def test_of_copies_the_kind_tells_the_fate(tmp_path):
+    members = {"id": ["c/a", "c/b"], "kind": ["kept", "near"], "kept_id": ["c/a", "c/a"]}
+    pl.DataFrame(members).write_parquet(tmp_path / "members.parquet")
+    table = StageTable(stage="copies", fate="by kind", files=(tmp_path / "members.parquet",))
+    assert stages("c/a", [table]) == [("copies", "went on")]
+    assert stages("c/b", [table]) == [("copies", "removed")]
