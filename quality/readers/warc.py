@@ -9,7 +9,7 @@ archive that was never compressed must end as a record does, with two line break
 """
 
 from collections.abc import Iterator
-from typing import IO
+from typing import IO, BinaryIO, cast
 
 import pyarrow as pa
 from pydantic import ConfigDict
@@ -100,7 +100,8 @@ def _read_archive(file: SourceFile, name: str) -> Iterator[Text | Unreadable]:
     kinds = WarcRecordType.conversion | WarcRecordType.resource
     with file.open() as stored, pa.input_stream(stored, compression=compression) as opened:
         stream = _Stream(opened)
-        for record in ArchiveIterator(stream, record_types=kinds, parse_http=False):
+        archive = cast(BinaryIO, stream)  # FastWARC asks no more of it than read and tell
+        for record in ArchiveIterator(archive, record_types=kinds, parse_http=False):
             headers = {str(key).lower(): str(value) for key, value in record.headers.items()}
             if not headers.get("content-type", "").startswith("text/"):
                 continue
@@ -115,7 +116,9 @@ def _read_archive(file: SourceFile, name: str) -> Iterator[Text | Unreadable]:
                 raise ValueError(
                     f"record {record.record_id} has {len(content)} of {num_bytes} bytes"
                 )
-            yield _read_record(content, headers, path=name, source=source, key=record.record_id)
+            yield _read_record(
+                content, headers, path=name, source=source, key=str(record.record_id)
+            )
         stream.require_end()
 
 
