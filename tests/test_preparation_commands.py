@@ -92,7 +92,7 @@ def test_profile_counts_and_shows_defects(pages, tmp_path, invoke):
     text = read_page(tmp_path / "out/index.html")
     assert "<script>alert(1)</script>" in text  # as text, not as a tag
     assert "\\x07" in text
-    assert "pages.jsonl:2" in text
+    assert "pages.jsonl:3" in text
 
 
 def test_clean_writes_tables_that_datasets_loads(pages, tmp_path, invoke):
