@@ -16,20 +16,20 @@ NIGHTLY = "0 3 * * *"
 
 
 def refresh_on_change(
-    *, behind_gates: bool = True, follows: str | None = None
+    *, behind_gates: bool = True, follows: tuple[str, ...] = ()
 ) -> dg.AutomationCondition:  # type: ignore[type-arg]
     """Re-make when the content of an input changed.
 
     Args:
         behind_gates: False: also while a gate of an input has not passed.
-        follows: The only input whose changes count. For an asset that reads several links of one
-            chain: it waits for the last link, instead of being made twice, first of a mixture of
-            old and new. None: every input.
+        follows: The inputs whose changes count. For an asset that reads several links of one chain:
+            it waits for the last link, instead of being made twice, first of a mixture of old and
+            new. Empty: every input.
     """
     condition = dg.AutomationCondition
     deps_changed = condition.any_deps_match(condition.data_version_changed())
-    if follows is not None:
-        deps_changed = deps_changed.allow(dg.AssetSelection.assets(follows))
+    if follows:
+        deps_changed = deps_changed.allow(dg.AssetSelection.assets(*follows))
     changed = (  # type: ignore[misc]  # the stubs lose the key type in a union
         deps_changed | condition.code_version_changed()
     ).since_last_handled()

@@ -282,6 +282,11 @@ def _consumed() -> dict[str, float]:
     }
 
 
+def by_partition(artifacts: Sequence[Artifact]) -> dict[str, Path]:
+    """Folder of each artifact by its partition."""
+    return {str(artifact.partition): artifact.folder for artifact in artifacts}
+
+
 def file_digests(folder: Path) -> dict[str, dict[str, object]]:
     """Size and sha256 of each file below a folder, keyed by its relative path."""
     digests: dict[str, dict[str, object]] = {}

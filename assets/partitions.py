@@ -62,6 +62,16 @@ corpus_to_domain = dg.StaticPartitionMapping(
 )
 
 
+_OF_CORPORA = (
+    "raw_corpora",
+    "corpus_profiles",
+    "cleaned_shards",
+    "fingerprints",
+    "cluster_members",
+)
+"""Assets with one partition per corpus."""
+
+
 def corpora_of(domain: str) -> list[str]:
     """Names of the corpora whose documents belong to a domain, in catalogue order."""
     return [name for name, corpus in CATALOGUE.items() if corpus.domain == domain]
@@ -69,7 +79,7 @@ def corpora_of(domain: str) -> list[str]:
 
 def current_partitions(lake: Lake, asset: str) -> list[str]:
     """Partitions that an asset has under this preset; the lake may hold those of others too."""
-    if asset in ("raw_corpora", "corpus_profiles", "cleaned_shards"):
+    if asset in _OF_CORPORA:
         return list(CATALOGUE)
     if asset in ("heldout_sets", "token_shards"):
         return list(DOMAINS)
@@ -93,6 +103,8 @@ def settings_of(asset: str, partition: str | None) -> str:
     if asset in ("heldout_sets", "token_shards"):
         assert partition is not None
         return config_digest(corpora_of(partition))
+    if asset == "duplicate_clusters":
+        return config_digest(list(CATALOGUE))
     return ""
 
 

@@ -12,6 +12,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from quality.catalogue import load_catalogue
+from quality.dedup.clusters import DeduplicationConfig
 from quality.heldout import HeldoutConfig
 from training.config import (
     CheckpointConfig,
@@ -93,6 +94,8 @@ class Preset:
     """One training run."""
     methods: Annotated[dict[Name, MixerConfig], Field(min_length=1)]
     """Training runs: label -> mixer. The method `plan` trains on the proposed weights."""
+    deduplication: DeduplicationConfig = DeduplicationConfig()
+    """What counts as a copy, and of which corpora the copies stay."""
     seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
     """Each method runs once with each seed; comparisons are paired over them."""
 
@@ -159,7 +162,19 @@ def load_preset(name: str) -> Preset:
     except ValidationError as error:
         raise PresetError(validation_message(str(path), error)) from error
     _require_mixers(preset, path)
+    _require_priority(preset, path)
     return preset
+
+
+def _require_priority(preset: Preset, path: Path) -> None:
+    """Refuse a priority that names no corpus of the catalogue, or one twice."""
+    named, known = preset.deduplication.priority, load_catalogue(preset.catalogue)
+    wrong = [name for name in named if name not in known or named.count(name) > 1]
+    if wrong:
+        raise PresetError(
+            f"{path}: deduplication.priority: {wrong[0]!r} is unknown or stands there twice; name "
+            f"each of {sorted(known)} at most once"
+        )
 
 
 def _require_mixers(preset: Preset, path: Path) -> None:

@@ -9,9 +9,11 @@ import dagster as dg
 import polars as pl
 
 from assets.automation import refresh_on_change
+from assets.duplicates import cluster_members, members_of
 from assets.freshness import REFRESH_TAG
 from assets.gates import GateOverride, require_gates
-from assets.lake import Artifact, Lake, publishing
+from assets.heldout_sets import heldout_sets
+from assets.lake import Artifact, Lake, by_partition, publishing
 from assets.partitions import (
     CATALOGUE,
     DOMAINS,
@@ -24,7 +26,7 @@ from assets.partitions import (
 )
 from assets.pictures import picture
 from assets.plots import plot_tokens
-from assets.preparation import cleaned_shards, heldout_sets
+from assets.preparation import cleaned_shards
 from assets.presets import config_digest
 from assets.tables import table_metadata
 from quality.suites.whole_corpus import write_shard_profile
@@ -47,7 +49,7 @@ PINNED = {REFRESH_TAG: "pinned"}
 
 @dg.asset(
     group_name=GROUP,
-    deps=[cleaned_shards, heldout_sets],
+    deps=[cleaned_shards, cluster_members, heldout_sets],
     kinds={"tokenizers"},
     owners=OWNERS,
     tags=PINNED,
@@ -62,26 +64,27 @@ def tokenizer(
     cleaned = [lake.artifact("cleaned_shards", name) for name in CATALOGUE]
     heldout = [lake.artifact("heldout_sets", domain) for domain in DOMAINS]
     clearance = require_gates(context, lake, *cleaned, overrides=config)
-    with publishing(context, lake, inputs=[*cleaned, *heldout]) as draft:
-        texts = _tokenizer_sample(cleaned, heldout)
+    members = [members_of(lake, artifact) for artifact in cleaned]
+    with publishing(context, lake, inputs=[*cleaned, *members, *heldout]) as draft:
+        texts = _tokenizer_sample(cleaned, members, heldout)
         trained = train_tokenizer(texts, vocab_size=PRESET.tokenizer.vocab_size)
         save_tokenizer(trained, draft.folder)
     assert draft.artifact is not None
     return draft.result({**clearance.metadata(), "vocab_size": trained.get_vocab_size()})
 
 
-def _tokenizer_sample(cleaned: list[Artifact], heldout: list[Artifact]) -> Iterator[str]:
+def _tokenizer_sample(
+    cleaned: list[Artifact], members: list[Artifact], heldout: list[Artifact]
+) -> Iterator[str]:
     """Training text up to an equal number of characters from each domain."""
     budget = PRESET.tokenizer.sample_chars // len(DOMAINS)
     for aside in heldout:
         domain = str(aside.partition)
-        folders = {
-            str(artifact.partition): artifact.folder
-            for artifact in cleaned
-            if artifact.partition in corpora_of(domain)
-        }
+        mine = corpora_of(domain)
+        folders = by_partition([artifact for artifact in cleaned if artifact.partition in mine])
+        copies = by_partition([artifact for artifact in members if artifact.partition in mine])
         taken = 0
-        for _, text in iterate_training_documents(folders, [aside.folder]):
+        for _, text in iterate_training_documents(folders, [aside.folder], members=copies):
             yield text
             taken += len(text)
             if taken >= budget:
@@ -93,13 +96,16 @@ def _tokenizer_sample(cleaned: list[Artifact], heldout: list[Artifact]) -> Itera
     partitions_def=domain_partitions,
     deps=[
         dg.AssetDep(cleaned_shards, partition_mapping=corpus_to_domain),
+        dg.AssetDep(cluster_members, partition_mapping=corpus_to_domain),
         heldout_sets,
         tokenizer,
     ],
     kinds={"numpy"},
     owners=OWNERS,
-    code_version="1",
-    automation_condition=refresh_on_change(),
+    code_version="2",
+    automation_condition=refresh_on_change(
+        follows=("cluster_members", "heldout_sets", "tokenizer")
+    ),
 )
 def token_shards(
     context: dg.AssetExecutionContext, config: GateOverride, lake: Lake
@@ -110,10 +116,13 @@ def token_shards(
     heldout = lake.artifact("heldout_sets", domain)
     chosen = lake.artifact("tokenizer")
     clearance = require_gates(context, lake, *cleaned, overrides=config)
-    folders = {str(artifact.partition): artifact.folder for artifact in cleaned}
+    members = [members_of(lake, artifact) for artifact in cleaned]
+    inputs = [*cleaned, *members, heldout, chosen]
     settings = settings_of("token_shards", domain)
-    with publishing(context, lake, inputs=[*cleaned, heldout, chosen], settings=settings) as draft:
-        training = iterate_training_documents(folders, [heldout.folder])
+    with publishing(context, lake, inputs=inputs, settings=settings) as draft:
+        training = iterate_training_documents(
+            by_partition(cleaned), [heldout.folder], members=by_partition(members)
+        )
         train = _write_tokens(training, draft.folder / "train", chosen)
         held = _write_tokens(heldout_documents(heldout.folder), draft.folder / "heldout", chosen)
     return draft.result(
@@ -133,23 +142,26 @@ def token_shards(
         dg.AssetDep(token_shards, partition_mapping=dg.AllPartitionMapping()),
         dg.AssetDep(heldout_sets, partition_mapping=dg.AllPartitionMapping()),
         dg.AssetDep(cleaned_shards, partition_mapping=dg.AllPartitionMapping()),
+        dg.AssetDep(cluster_members, partition_mapping=dg.AllPartitionMapping()),
     ],
     kinds={"polars"},
     owners=OWNERS,
-    code_version="1",
-    automation_condition=refresh_on_change(follows="token_shards"),
+    code_version="2",
+    automation_condition=refresh_on_change(follows=("token_shards",)),
 )
 def shard_profile(context: dg.AssetExecutionContext, lake: Lake) -> dg.MaterializeResult[None]:
     """One row per domain and shard: the table behind claims about the whole corpus."""
     shards = {domain: lake.artifact("token_shards", domain) for domain in DOMAINS}
     heldout = {domain: lake.artifact("heldout_sets", domain) for domain in DOMAINS}
     cleaned = {name: lake.artifact("cleaned_shards", name) for name in CATALOGUE}
-    inputs = [*shards.values(), *heldout.values(), *cleaned.values()]
+    members = {name: members_of(lake, artifact) for name, artifact in cleaned.items()}
+    inputs = [*shards.values(), *heldout.values(), *cleaned.values(), *members.values()]
     with publishing(context, lake, inputs=inputs) as draft:
         profile = write_shard_profile(
             token_shards=_folders(shards),
             heldout_sets=_folders(heldout),
             cleaned_shards=_folders(cleaned),
+            cluster_members=_folders(members),
             out=draft.folder,
         )
     by_domain = profile.group_by("domain", maintain_order=True).agg(pl.col("num_tokens").sum())

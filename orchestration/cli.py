@@ -9,12 +9,14 @@ from typing import Annotated
 import typer
 
 from orchestration import (
+    dedup_commands,
     law_commands,
     plan_commands,
     preparation_commands,
     proposal_commands,
     scaling_commands,
     skill_commands,
+    trace_commands,
 )
 
 app = typer.Typer(
@@ -26,8 +28,6 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
 )
 
-preparation_commands.register(app)
-
 PresetOption = Annotated[
     str | None,
     typer.Option(
@@ -38,7 +38,7 @@ PresetOption = Annotated[
 ]
 
 
-def _choose(preset: str | None) -> None:
+def choose_preset(preset: str | None) -> None:
     """Set the preset before the modules that read it are imported."""
     if preset is not None:
         path = Path(preset)
@@ -53,7 +53,7 @@ def _choose(preset: str | None) -> None:
 @app.command(epilog="Example: mixwright demo --preset examples/presets/demo.yaml")
 def demo(preset: PresetOption = None) -> None:
     """Make everything that is stale, from raw text to evaluated models, and report."""
-    _choose(preset)
+    choose_preset(preset)
     from rich.console import Console
     from rich.markup import escape
 
@@ -83,7 +83,7 @@ def demo(preset: PresetOption = None) -> None:
 @app.command(epilog="Example: mixwright status --preset demo")
 def status(preset: PresetOption = None) -> None:
     """List what is stale and why, without making anything."""
-    _choose(preset)
+    choose_preset(preset)
     from rich.console import Console
     from rich.table import Table
 
@@ -106,7 +106,7 @@ def report(
     out: Annotated[Path | None, typer.Option(help="HTML file to write.")] = None,
 ) -> None:
     """Print the summary of what there is and write the HTML report."""
-    _choose(preset)
+    choose_preset(preset)
     from rich.console import Console
 
     from assets.partitions import PRESET, TRAINING_RUNS
@@ -123,7 +123,7 @@ def report(
 @app.command(epilog="Example: mixwright check   (in CI, no GPU and no network)")
 def check(preset: PresetOption = "ci") -> None:
     """Run every data gate on fixture partitions; exit 1 if one fails with severity ERROR."""
-    _choose(preset)
+    choose_preset(preset)
     from rich.console import Console
 
     from orchestration.gate_run import check_gates
@@ -147,7 +147,7 @@ def dev(
     port: Annotated[int, typer.Option(help="Port of the UI.")] = 3000,
 ) -> None:
     """Start the Dagster UI and daemon on the instance that the demo filled."""
-    _choose(preset)
+    choose_preset(preset)
     from orchestration import deployments
 
     os.environ["DAGSTER_HOME"] = str(deployments.dagster_home())
@@ -155,9 +155,13 @@ def dev(
     os.execv(sys.executable, [*command, "-h", host, "-p", str(port)])
 
 
+preparation_commands.register(app)
+app.command(epilog=dedup_commands.DEDUP_EXAMPLES)(dedup_commands.dedup)
+app.command(epilog=dedup_commands.DECONTAMINATE_EXAMPLES)(dedup_commands.decontaminate)
+trace_commands.register(app)
 app.command("fit-law", epilog=law_commands.FIT_EPILOG)(law_commands.fit_law)
 app.command("predict", epilog=law_commands.PREDICT_EPILOG)(law_commands.predict)
-app.command("fit-scaling", epilog=scaling_commands.FIT_EPILOG)(scaling_commands.fit_scaling)
 app.command("propose", epilog=proposal_commands.EPILOG)(proposal_commands.propose)
+app.command("fit-scaling", epilog=scaling_commands.FIT_EPILOG)(scaling_commands.fit_scaling)
 app.command("plan", epilog=plan_commands.EPILOG)(plan_commands.plan)
 app.command("skill-graph", epilog=skill_commands.EPILOG)(skill_commands.skill_graph)

@@ -4,7 +4,17 @@ import warnings
 
 import dagster as dg
 
-from assets import checks, corpora, evaluating, mixing, preparation, proxies, tokens
+from assets import (
+    checks,
+    corpora,
+    duplicates,
+    evaluating,
+    heldout_sets,
+    mixing,
+    preparation,
+    proxies,
+    tokens,
+)
 from assets import training_runs as training
 from assets.lake import Lake
 from orchestration import deployments, refresh
@@ -12,7 +22,17 @@ from orchestration import deployments, refresh
 warnings.filterwarnings("ignore", category=dg.PreviewWarning)  # partitioned asset checks
 warnings.filterwarnings("ignore", category=dg.BetaWarning)
 
-ASSET_MODULES = [corpora, preparation, tokens, proxies, mixing, training, evaluating]
+ASSET_MODULES = [
+    corpora,
+    preparation,
+    duplicates,
+    heldout_sets,
+    tokens,
+    proxies,
+    mixing,
+    training,
+    evaluating,
+]
 
 
 @dg.definitions

@@ -69,7 +69,13 @@ def _whole(_: Lake) -> list[str | None]:
 STAGES = (
     Stage(
         title="corpora: read, judge, profile, clean",
-        assets=("raw_corpora", "corpus_profiles", "cleaned_shards"),
+        assets=("raw_corpora", "corpus_profiles", "cleaned_shards", "fingerprints"),
+        partitions=lambda _: list(CATALOGUE),
+    ),
+    Stage(title="copies across corpora", assets=("duplicate_clusters",), partitions=_whole),
+    Stage(
+        title="copies in each corpus",
+        assets=("cluster_members",),
         partitions=lambda _: list(CATALOGUE),
     ),
     Stage(title="held-out sets", assets=("heldout_sets",), partitions=lambda _: list(DOMAINS)),

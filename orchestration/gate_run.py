@@ -14,7 +14,9 @@ from orchestration.definitions import definitions_on
 from orchestration.execution import QUIET, first_error
 
 STEPS: tuple[tuple[tuple[str, ...], tuple[str | None, ...]], ...] = (
-    (("raw_corpora", "cleaned_shards"), tuple(CATALOGUE)),
+    (("raw_corpora", "cleaned_shards", "fingerprints"), tuple(CATALOGUE)),
+    (("duplicate_clusters",), (None,)),
+    (("cluster_members",), tuple(CATALOGUE)),
     (("heldout_sets",), DOMAINS),
     (("tokenizer",), (None,)),
     (("token_shards",), DOMAINS),

@@ -68,13 +68,10 @@ def profile(
     from orchestration.output_folder import replacing, write_summary
     from orchestration.preparation_page import profile_content, write_profile_page
     from orchestration.preparation_tables import print_profile
-    from quality.documents_on_disk import open_documents
     from quality.input_profile import profile_documents
 
     with clear_errors(), replacing(out, command="profile") as draft:
-        documents = open_documents(
-            source, text_column=text_column, id_column=id_column, leave_out=leave_out or ()
-        )
+        documents = _open(source, text_column, id_column, leave_out or [])
         with progress_bar("measuring") as progress:
             found = profile_documents(documents, progress=progress)
         content = {**input_content(documents), **profile_content(found)}
@@ -115,13 +112,10 @@ def clean(
     from orchestration.preparation_tables import print_cleaning
     from quality.cleaned_documents import clean_documents
     from quality.cleaning_profiles import find_profile
-    from quality.documents_on_disk import open_documents
 
     with clear_errors(), replacing(out, command="clean") as draft:
         chosen = find_profile(profile)
-        documents = open_documents(
-            source, text_column=text_column, id_column=id_column, leave_out=leave_out or ()
-        )
+        documents = _open(source, text_column, id_column, leave_out or [])
         with progress_bar("cleaning") as progress:
             cleaned = clean_documents(
                 documents, draft, chosen, language=language, progress=progress
@@ -158,11 +152,10 @@ def tokenize(
     from orchestration.output_folder import replacing, write_summary
     from orchestration.preparation_tables import print_tokens
     from orchestration.token_writing import write_tokens
-    from quality.documents_on_disk import open_documents
 
     with clear_errors(), replacing(out, command="tokenize") as draft:
         folder = tokenizer.parent if tokenizer.name == "tokenizer.json" else tokenizer
-        documents = open_documents(source, text_column=text_column, id_column=id_column)
+        documents = _open(source, text_column, id_column, [])
         with progress_bar("encoding") as progress:
             written = write_tokens(documents, folder, draft, progress=progress)
         content = {**input_content(documents), "tokenizer": str(tokenizer), **written.to_json()}
@@ -172,6 +165,22 @@ def tokenize(
     else:
         print_tokens(documents, written)
         typer.echo(f"Shards: {out.absolute()}")
+
+
+def _open(
+    source: str, text_column: str, id_column: str | None, leave_out: list[str]
+) -> "DocumentsOnDisk":
+    from orchestration.command_feedback import progress_bar
+    from quality.documents_on_disk import open_documents
+
+    with progress_bar("looking at the columns") as progress:
+        return open_documents(
+            source,
+            text_column=text_column,
+            id_column=id_column,
+            leave_out=leave_out,
+            progress=progress,
+        )
 
 
 def input_content(documents: "DocumentsOnDisk") -> dict[str, object]:

@@ -117,9 +117,15 @@ def write_cleaning_page(out: Path, documents: DocumentsOnDisk, cleaned: CleanedD
         cleaned: What became of it.
     """
     summary = cleaned.documents
-    dropped = [(row.reason, row.num_documents) for row in summary.rejected]
+    reasons = [row.reason for row in summary.rejected]
+    dropped = [
+        (
+            row.reason if reasons.count(row.reason) == 1 else f"{row.reason} ({row.operator})",
+            row.num_documents,
+        )
+        for row in summary.rejected
+    ]
     dropped += [(f"unreadable: {reason}", number) for reason, number in cleaned.unreadable.items()]
-    changes = {**summary.changed}
     edited = cleaned.examples.changed.get(EDITED_LINES)
     values = {
         "command": "clean",
@@ -129,9 +135,10 @@ def write_cleaning_page(out: Path, documents: DocumentsOnDisk, cleaned: CleanedD
         "num_unreadable": sum(cleaned.unreadable.values()),
         "picture_of_dropped": picture(plots.plot_dropped(cleaned.num_rows, summary.kept, dropped)),
         "operators": _operators(cleaned),
+        "most_removed": max((row.num_documents for row in summary.rejected), default=0),
         "changes": [
             (name, number, cleaned.examples.changed.get(name, []))
-            for name, number in changes.items()
+            for name, number in summary.changed.items()
             if number
         ],
         "edited": edited,

@@ -95,6 +95,7 @@ class CleaningExamples:
                 self._show(EDITED_LINES, name, source, first_difference(settled.text, last))
 
     def _show(self, kind: str, name: str, source: str, difference: tuple[Piece, ...]) -> None:
-        shown = self.changed.setdefault(kind, [])
+        shown = self.changed.get(kind, [])
         if difference and len(shown) < NUM_EXAMPLES:
-            shown.append(ChangedExample(id=name, source=source, difference=difference))
+            example = ChangedExample(id=name, source=source, difference=difference)
+            self.changed[kind] = [*shown, example]

@@ -8,7 +8,7 @@ file, a missing column, columns whose types differ between files) is an error be
 The rows can be read again and again; each reading gives the same batches.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -129,6 +129,7 @@ def open_documents(
     text_column: str = "text",
     id_column: str | None = None,
     leave_out: Sequence[str] = (),
+    progress: Callable[[int, int | None], None] | None = None,
 ) -> DocumentsOnDisk:
     """Look at an input and make it readable.
 
@@ -143,6 +144,7 @@ def open_documents(
         id_column: Column of the ids, strings or integers; None: `id` if there is one, else a
             document is named by file and row.
         leave_out: Columns to ignore.
+        progress: Told (rows so far, None) while JSON lines are read.
 
     Raises:
         CorpusError: Nothing is there, a file is truncated, a named column is missing or has another
@@ -156,7 +158,10 @@ def open_documents(
         )
     parquet, jsonl = _choose_files(path)
     table: StoredTable
-    table = ParquetTable.open(parquet, choice) if parquet else JsonTable.open(jsonl, choice)
+    if parquet:
+        table = ParquetTable.open(parquet, choice)
+    else:
+        table = JsonTable.open(jsonl, choice, progress=progress)
     if table.num_rows == 0:
         raise CorpusError(f"{path}: no rows; name a file or folder that holds documents")
     return DocumentsOnDisk(table, path=path, text_column=text_column)

@@ -1,9 +1,12 @@
 """Chooses the documents of a domain that no model is ever trained on.
 
 Documents that must not be parted form a group: exact copies (same `text_hash`, in any corpus of the
-domain) and documents of one source file (the key `group` of the metadata; a document without it
-stands alone). Groups are the connected components of these two relations. They are taken in the
-order of a keyed hash of the group's name until the budget is reached:
+domain), documents of one cluster of near-copies, and documents of one source file (the key `group`
+of the metadata; a document without it stands alone). Groups are the connected components of these
+relations. Copies that deduplication removes are neither held out nor trained on. A group with a
+cluster of which another domain keeps a document is passed over, since that document stays in
+training there: so no held-out text has a near-copy in the training text of any domain. Groups are
+taken in the order of a keyed hash of the group's name until the budget is reached:
 
     budget = min(share * characters of the domain, max_chars)
 
@@ -25,6 +28,7 @@ import polars as pl
 from pydantic import ConfigDict, Field, PositiveInt
 from pydantic.dataclasses import dataclass
 
+from quality.dedup.members import Members, read_members
 from quality.document_batches import DOCUMENTS, BadDocuments, read_batches
 
 SUMMARY = "summary.json"
@@ -34,8 +38,9 @@ SCHEMA = {
     "text": pl.String,
     "text_hash": pl.String,
     "num_bytes": pl.Int64,
+    "cluster": pl.String,
 }
-"""Columns of `documents.parquet` of a held-out set."""
+"""Columns of `documents.parquet` of a held-out set; `cluster` is null where a text is unique."""
 
 _COLUMNS = ("id", "text", "text_hash", "metadata")
 _MAX_OVERSHOOT = 2.0
@@ -79,7 +84,7 @@ class HeldoutSummary:
     domain_chars: int
     """Characters of the domain."""
     passed_over: int
-    """Groups whose turn came but that were too large."""
+    """Groups whose turn came but that were too large, or shared with another domain."""
 
 
 @plain_dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,15 +92,23 @@ class _Group:
     name: str
     members: tuple[tuple[str, str], ...]
     num_chars: int
+    is_shared: bool  # another domain keeps near-copies
 
 
-def choose_heldout(cleaned: Mapping[str, Path], out: Path, config: HeldoutConfig) -> HeldoutSummary:
+def choose_heldout(
+    cleaned: Mapping[str, Path],
+    out: Path,
+    config: HeldoutConfig,
+    *,
+    members: Mapping[str, Path] | None = None,
+) -> HeldoutSummary:
     """Write `documents.parquet` and `summary.json` of a domain's held-out set.
 
     Args:
         cleaned: Corpus name -> folder of its cleaned shards, all corpora of one domain.
         out: Existing folder, filled here.
         config: Budget and seed.
+        members: Corpus name -> folder of its cluster members; None: nothing was deduplicated.
 
     Raises:
         DomainTooSmall: The domain has fewer than two documents, or its smallest group holds more
@@ -103,9 +116,10 @@ def choose_heldout(cleaned: Mapping[str, Path], out: Path, config: HeldoutConfig
         BadDocuments: A table is missing, damaged, lacks a column, or holds metadata that is not a
             JSON object.
     """
-    groups = _find_groups(cleaned)
+    copies = {name: read_members(folder) for name, folder in (members or {}).items()}
+    groups = _find_groups(cleaned, copies)
     chosen, passed_over = _choose(groups, config, cleaned)
-    table = _collect(cleaned, {member for group in chosen for member in group.members})
+    table = _collect(cleaned, {member for group in chosen for member in group.members}, copies)
     table.write_parquet(out / DOCUMENTS, compression="zstd")
     num_chars = sum(group.num_chars for group in chosen)
     domain_chars = sum(group.num_chars for group in groups)
@@ -140,7 +154,8 @@ def _choose(
         if chosen and chars >= budget:
             break
         fits_budget = chars + group.num_chars <= _MAX_OVERSHOOT * budget
-        if not fits_budget or documents + len(group.members) > most_documents:
+        too_many = documents + len(group.members) > most_documents
+        if not fits_budget or too_many or group.is_shared:
             passed_over += 1
             continue
         chosen.append(group)
@@ -154,7 +169,9 @@ def _choose(
 def _smallest(
     groups: Sequence[_Group], most_documents: float, cleaned: Mapping[str, Path]
 ) -> list[_Group]:
-    candidates = [group for group in groups if len(group.members) <= most_documents]
+    candidates = [
+        group for group in groups if len(group.members) <= most_documents and not group.is_shared
+    ]
     if not candidates:
         folders = ", ".join(str(folder / DOCUMENTS) for folder in cleaned.values())
         raise DomainTooSmall(
@@ -170,20 +187,31 @@ def _rank(name: str, seed: int) -> bytes:
     return hashlib.blake2b(name.encode(), digest_size=16, key=seed.to_bytes(8, "little")).digest()
 
 
-def _find_groups(cleaned: Mapping[str, Path]) -> list[_Group]:
-    """Connected components of documents under shared hash and shared source file."""
+def _find_groups(cleaned: Mapping[str, Path], copies: Mapping[str, Members]) -> list[_Group]:
+    """Connected components of documents under shared hash, cluster and source file."""
     forest = _Forest()
+    shared: set[tuple[str, ...]] = set()
     chars: dict[tuple[str, str], int] = {}
     for corpus in sorted(cleaned):
         for batch in read_batches(cleaned[corpus], _COLUMNS):
             lengths = batch["text"].str.len_chars()
             for row, num_chars in zip(batch.iter_rows(named=True), lengths, strict=True):
                 document = (corpus, row["id"])
+                cluster = None
+                if corpus in copies:
+                    if row["id"] in copies[corpus].removed:
+                        continue
+                    cluster = copies[corpus].clusters.get(row["id"])
                 chars[document] = num_chars
                 group = _source_group(row["metadata"], cleaned[corpus], row["id"])
                 forest.join(("document", *document), ("hash", row["text_hash"]))
                 if group is not None:
                     forest.join(("document", *document), ("group", corpus, group))
+                if cluster is not None:
+                    forest.join(("document", *document), ("cluster", cluster))
+                    if copies[corpus].kept_in[cluster] - cleaned.keys():
+                        shared.add(("document", *document))
+    shared_roots = {forest.root(name) for name in shared}
     members: dict[tuple[str, ...], list[tuple[str, str]]] = {}
     for document in chars:
         members.setdefault(forest.root(("document", *document)), []).append(document)
@@ -192,8 +220,9 @@ def _find_groups(cleaned: Mapping[str, Path]) -> list[_Group]:
             name="\x00".join(min(documents)),
             members=tuple(documents),
             num_chars=sum(chars[document] for document in documents),
+            is_shared=root in shared_roots,
         )
-        for documents in members.values()
+        for root, documents in members.items()
     ]
 
 
@@ -238,17 +267,24 @@ def _source_group(metadata: str | None, folder: Path, document_id: str) -> str |
     return None if group is None else str(group)
 
 
-def _collect(cleaned: Mapping[str, Path], chosen: set[tuple[str, str]]) -> pl.DataFrame:
+def _collect(
+    cleaned: Mapping[str, Path], chosen: set[tuple[str, str]], copies: Mapping[str, Members]
+) -> pl.DataFrame:
     """Read the chosen documents, by corpus name and then in document order."""
     parts = [pl.DataFrame(schema=SCHEMA)]
     for corpus in sorted(cleaned):
         ids = [document_id for name, document_id in chosen if name == corpus]
+        clusters = copies[corpus].clusters if corpus in copies else {}
+        cluster_of = {name: clusters[name] for name in ids if name in clusters}
         for batch in read_batches(cleaned[corpus], ("id", "text", "text_hash")):
             parts.append(
                 batch.filter(pl.col("id").is_in(ids))
                 .with_columns(
                     corpus=pl.lit(corpus),
                     num_bytes=pl.col("text").str.len_bytes().cast(pl.Int64),
+                    cluster=pl.col("id").replace_strict(
+                        cluster_of, default=None, return_dtype=pl.String
+                    ),
                 )
                 .select(list(SCHEMA))
             )

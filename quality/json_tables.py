@@ -13,7 +13,7 @@ A column that holds values of several of these is an error that names a row of e
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -53,14 +53,25 @@ class JsonTable:
     """Columns of objects and lists."""
 
     @classmethod
-    def open(cls, files: list[SourceFile], choice: ColumnChoice) -> "JsonTable":
+    def open(
+        cls,
+        files: list[SourceFile],
+        choice: ColumnChoice,
+        *,
+        progress: Callable[[int, int | None], None] | None = None,
+    ) -> "JsonTable":
         """Read all files once for their columns.
+
+        Args:
+            files: In the order of the table.
+            choice: Which columns mean what.
+            progress: Told (rows so far, None) from time to time.
 
         Raises:
             CorpusError: A file is truncated, lacks a named column, or values of a column have no
                 type in common.
         """
-        scan = _Scan(choice)
+        scan = _Scan(choice, progress)
         for file in files:
             scan.add(file)
         kinds = scan.kinds
@@ -107,8 +118,11 @@ class JsonTable:
 class _Scan:
     """Columns, kinds of values and number of rows."""
 
-    def __init__(self, choice: ColumnChoice) -> None:
+    def __init__(
+        self, choice: ColumnChoice, progress: Callable[[int, int | None], None] | None
+    ) -> None:
         self._choice = choice
+        self._progress = progress
         self.kinds: dict[str, dict[str, str]] = {}
         """Column -> kind of value -> the first row that holds one."""
         self.num_rows = 0
@@ -118,6 +132,8 @@ class _Scan:
         columns: set[str] = set()
         for row, record in read_records(file):
             self.num_rows += 1
+            if self._progress is not None and self.num_rows % BATCH_ROWS == 0:
+                self._progress(self.num_rows, None)
             if isinstance(record, Unreadable):
                 continue
             for column, value in record.items():

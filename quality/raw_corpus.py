@@ -24,6 +24,7 @@ import pyarrow.parquet as pq
 
 from quality.catalogue import Corpus
 from quality.documents import CorpusError, Text, Unreadable
+from quality.identity_index import IdentityIndex
 from quality.segments import split_text
 
 DOCUMENT_COLUMNS = ("id", "text", "source", "licence", "language", "domain", "metadata")
@@ -107,32 +108,31 @@ class _Intake:
     def __init__(self, corpus: Corpus, cache: Path) -> None:
         self._corpus = corpus
         self._request = corpus.request(cache)
-        self._seen: set[bytes] = set()
+        self._seen = IdentityIndex()
         self._reasons: Counter[str] = Counter()
         self._counts: Counter[str] = Counter()
 
     def items(self) -> Iterator[Row | Unreadable]:
         """Yield one row per document and one `Unreadable` per thing put aside."""
-        for item in self._corpus.make_reader().read(self._request):
-            refusal = item if isinstance(item, Unreadable) else self._refuse(item)
-            if refusal is not None:
-                self._reasons[refusal.reason] += 1
-                yield refusal
-            elif isinstance(item, Text) and self._is_sampled(item):
-                yield from self._documents(item)
+        for chunk in _in_chunks(self._corpus.make_reader().read(self._request)):
+            for item in self._refuse_some(chunk):
+                if isinstance(item, Unreadable):
+                    self._reasons[item.reason] += 1
+                    yield item
+                elif self._is_sampled(item):
+                    yield from self._documents(item)
 
-    def _refuse(self, text: Text) -> Unreadable | None:
-        try:
-            name = hashlib.blake2b(text.identity.encode(), digest_size=16).digest()
-            text.text.encode()
-        except UnicodeEncodeError as error:  # half of a surrogate pair, which JSON can spell
-            source = text.source.encode(errors="backslashreplace").decode()
-            return Unreadable(source=source, reason="invalid_unicode", detail=str(error))
-        if name in self._seen:
-            detail = f"the id {text.identity!r} is taken"
-            return Unreadable(source=text.source, reason="duplicate_id", detail=detail)
-        self._seen.add(name)
-        return None
+    def _refuse_some(self, chunk: list[Text | Unreadable]) -> Iterator[Text | Unreadable]:
+        """Put aside what cannot be written as UTF-8, and names that were there before."""
+        checked = [_refuse_surrogates(item) for item in chunk]
+        named = [item.identity for item in checked if isinstance(item, Text)]
+        repeated = iter(self._seen.add(named))
+        for item in checked:
+            if isinstance(item, Text) and next(repeated):
+                detail = f"the id {item.identity!r} is taken"
+                yield Unreadable(source=item.source, reason="duplicate_id", detail=detail)
+            else:
+                yield item
 
     def _is_sampled(self, text: Text) -> bool:
         name = f"{self._corpus.name}/{text.identity}".encode()
@@ -178,6 +178,32 @@ class _Intake:
             num_left_out=self._counts["left_out"],
             num_left_out_bytes=self._counts["left_out_bytes"],
         )
+
+
+def _in_chunks(items: Iterator[Text | Unreadable]) -> Iterator[list[Text | Unreadable]]:
+    """Collect what a reader yields into lists of bounded length and size."""
+    chunk: list[Text | Unreadable] = []
+    size = 0
+    for item in items:
+        chunk.append(item)
+        size += len(item.text) if isinstance(item, Text) else 0
+        if len(chunk) >= BATCH_ROWS or size >= BATCH_BYTES:
+            yield chunk
+            chunk, size = [], 0
+    yield chunk
+
+
+def _refuse_surrogates(item: Text | Unreadable) -> Text | Unreadable:
+    """Put half of a surrogate pair aside, which JSON can spell and UTF-8 cannot."""
+    if isinstance(item, Unreadable):
+        return item
+    try:
+        item.identity.encode()
+        item.text.encode()
+    except UnicodeEncodeError as error:
+        source = item.source.encode(errors="backslashreplace").decode()
+        return Unreadable(source=source, reason="invalid_unicode", detail=str(error))
+    return item
 
 
 class _TableWriter:

@@ -379,3 +379,11 @@ def test_urls_are_read_like_paths(tmp_path, scheme, kind):
 def test_an_address_where_nothing_is(address, message):
     with pytest.raises(CorpusError, match=message):
         open_documents(address)
+
+
+def test_looking_at_the_columns_reports_progress(tmp_path, monkeypatch):
+    monkeypatch.setattr(json_tables, "BATCH_ROWS", 20)
+    (tmp_path / "d.jsonl").write_bytes(lines(*ROWS))
+    seen = []
+    open_documents(str(tmp_path), progress=lambda done, total: seen.append((done, total)))
+    assert seen == [(20, None), (40, None)]

@@ -6,6 +6,7 @@ from quality.readers.jsonl import JsonlReader
 from quality.readers.package_index import PackageIndexReader
 from quality.readers.parquet import ParquetReader
 from quality.readers.text_folder import TextFolderReader
+from quality.readers.warc import WarcReader
 
 READERS: dict[str, type[Reader]] = {
     "parquet": ParquetReader,
@@ -13,5 +14,6 @@ READERS: dict[str, type[Reader]] = {
     "text_folder": TextFolderReader,
     "hugging_face": HuggingFaceReader,
     "package_index": PackageIndexReader,
+    "warc": WarcReader,
 }
 """Name -> settings class; its instance reads the source."""

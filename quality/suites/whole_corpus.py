@@ -12,6 +12,8 @@ import polars as pl
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
+from quality.dedup.members import COLUMNS as COPIES
+from quality.dedup.members import MEMBERS_FILE
 from quality.expectations import run_suite
 from quality.gate_tables import read_table, verdict
 from quality.gates import Criterion
@@ -36,6 +38,8 @@ PROFILE_COLUMNS = {
     "texts_seen_elsewhere": pl.Int64,
     "heldout_ids": pl.Int64,
     "heldout_texts": pl.Int64,
+    "heldout_clusters": pl.Int64,
+    "removed_copies": pl.Int64,
     "tokenizer_digest": pl.String,
     "heldout_tokenizer_digest": pl.String,
 }
@@ -73,6 +77,8 @@ def expectations(limits: WholeLimits) -> list["Expectation"]:
         zero("texts_seen_elsewhere", severity="warning"),
         zero("heldout_ids"),
         zero("heldout_texts"),
+        zero("heldout_clusters"),
+        zero("removed_copies"),
         gxe.ExpectColumnValuesToBeBetween(
             column="domain_token_share",
             min_value=limits.min_token_share,
@@ -112,6 +118,7 @@ def write_shard_profile(
     token_shards: Mapping[str, Path],
     heldout_sets: Mapping[str, Path],
     cleaned_shards: Mapping[str, Path],
+    cluster_members: Mapping[str, Path],
     out: Path,
 ) -> pl.DataFrame:
     """Reduce all training shards to one row per domain and shard, and write it.
@@ -120,6 +127,7 @@ def write_shard_profile(
         token_shards: Artifact folder by domain.
         heldout_sets: Artifact folder by domain.
         cleaned_shards: Artifact folder by corpus; it knows the text hash of every document.
+        cluster_members: Artifact folder by corpus; it knows which documents are copies.
         out: Folder to write `shard_profile.parquet` into.
 
     Returns:
@@ -132,6 +140,10 @@ def write_shard_profile(
     cleaned = _documents(cleaned_shards).unique("id")
     heldout = _documents(heldout_sets)
     heldout_ids = pl.concat([heldout["id"], _heldout_token_ids(token_shards)])
+    copies = _copies(cluster_members)
+    removed = copies.filter(pl.col("kind") != "kept")["id"]
+    held_clusters = copies.filter(pl.col("id").is_in(heldout_ids.implode()))["cluster"]
+    near_heldout = copies.filter(pl.col("cluster").is_in(held_clusters.unique().implode()))["id"]
     joined = training.join(cleaned, left_on="document_id", right_on="id", how="left")
     text_hash, document_id = pl.col("text_hash"), pl.col("document_id")
     profile = (
@@ -139,6 +151,8 @@ def write_shard_profile(
             is_shared_id=document_id.is_duplicated(),
             is_shared_text=text_hash.is_not_null() & text_hash.is_duplicated(),
             is_heldout_id=document_id.is_in(heldout_ids.unique().implode()),
+            is_near_heldout=document_id.is_in(near_heldout.implode()),
+            is_removed=document_id.is_in(removed.implode()),
             is_heldout_text=text_hash.is_in(heldout["text_hash"].unique().implode()),
         )
         .group_by("domain", "shard")
@@ -151,6 +165,8 @@ def write_shard_profile(
             texts_seen_elsewhere=_count("is_shared_text"),
             heldout_ids=_count("is_heldout_id"),
             heldout_texts=_count("is_heldout_text"),
+            heldout_clusters=_count("is_near_heldout"),
+            removed_copies=_count("is_removed"),
         )
         .join(_tokenizers(token_shards), on="domain", how="left")
         .with_columns(
@@ -192,6 +208,14 @@ def _documents(folders: Mapping[str, Path]) -> pl.DataFrame:
     tables = [pl.DataFrame(schema=HASHED)]
     for _, folder in sorted(folders.items()):
         tables.append(read_table(folder / "documents.parquet", list(HASHED), columns=HASHED))
+    return pl.concat(tables)
+
+
+def _copies(folders: Mapping[str, Path]) -> pl.DataFrame:
+    columns = {name: COPIES[name] for name in ("id", "cluster", "kind")}
+    tables = [pl.DataFrame(schema=columns)]
+    for _, folder in sorted(folders.items()):
+        tables.append(read_table(folder / MEMBERS_FILE, list(columns), columns=columns))
     return pl.concat(tables)
 
 
