@@ -7,9 +7,9 @@ import numpy as np
 import polars as pl
 import pytest
 
+from quality.dedup import members
 from quality.dedup.exact import text_hash
 from quality.gate_tables import TableRefused
-from quality.dedup import members
 from quality.suites import token_shards, whole_corpus
 from training.shards import write_token_shards
 
