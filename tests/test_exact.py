@@ -35,7 +35,7 @@ def hexadecimal(texts):
     return [row.tobytes().hex() for row in text_hashes(pl.Series(texts, dtype=pl.String))]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(
     st.lists(
         st.text(st.sampled_from("aZ \n\t\x1c\u2003İßΐŉ中😀\x00"), max_size=30)

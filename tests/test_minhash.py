@@ -14,13 +14,13 @@ from quality.dedup.minhash import MinHashConfig, estimate_similarity, sign
 WORD = (1 << 64) - 1
 ASCII_SYMBOLS = "$+<=>^`|~"
 POINTS = ".,\u060c\u066b\u2396\u2397\u2398"
-TRICKY = "aZ0१٣.,٫ \n-'_$€é\u0301ßİςΣ中のไทย한😀\x00\u00ad\u200dﬁ"
+TRICKY = "aZ0१٣.,\u066b \n-'_$€é\u0301ßİςΣ中のไทย한😀\x00\u00ad\u200dﬁ"
 SMALL = MinHashConfig(ngram=2, num_bands=3, num_rows=2, seed=5)
 
 
 def fold(character):
     """Lower case, decomposed, without marks: from Python's tables alone."""
-    decomposed = unicodedata.normalize("NFD", character.lower()).replace("ς", "σ")
+    decomposed = unicodedata.normalize("NFD", character.lower()).replace("\u03c2", "\u03c3")
     return "".join(c for c in decomposed if unicodedata.category(c) != "Mn")
 
 
@@ -93,7 +93,7 @@ def check_against_reference(texts, config):
             assert signed.sketches[row].tolist() == sketch, text
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(
     st.lists(
         st.text(st.sampled_from(TRICKY), max_size=40)
@@ -117,7 +117,7 @@ def test_long_texts_cross_the_buffer():
     [
         ("Don't stop--me", ["don", "t", "stop", "me"]),
         ("It cost 1,234.50 in 2024.", ["it", "cost", "0", "0", "in", "0"]),
-        ("Ünïcödé ΣΑΣ", ["unicode", "σασ"]),
+        ("Ünïcödé Σς", ["unicode", "\u03c3\u03c3"]),
         ("v2beta x_1", ["v0beta", "x", "0"]),
         ("東京へ go", ["東", "京", "へ", "go"]),
         ("  \n\t ... ", []),

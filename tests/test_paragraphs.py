@@ -48,7 +48,7 @@ def test_cut_paragraphs_take_their_blank_lines_along():
 def test_wrong_numbers_are_refused():
     with pytest.raises(ValueError, match="at least 0 characters"):
         ParagraphIndex(min_chars=0)
+    index = ParagraphIndex()
+    index.add(["x"])
     with pytest.raises(ValueError, match="2 ranks for 1 documents"):
-        index = ParagraphIndex()
-        index.add(["x"])
         index.repeated(np.arange(2))
