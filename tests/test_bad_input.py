@@ -14,18 +14,30 @@ import pytest
 
 from assets import checks
 from assets.corpora import raw_corpora
+from assets.duplicates import cluster_members
 from assets.gate_checks import PARTITION_TAG, run_gate
-from assets.lake import Lake
+from assets.heldout_sets import heldout_sets
+from assets.lake import Lake, write_json
 from assets.partitions import CATALOGUE, DOMAINS, corpora_of
 from assets.pipes import TrainingPipesClient
-from assets.preparation import cleaned_shards, heldout_sets
+from assets.preparation import cleaned_shards
 from assets.proxies import proxy_runs, swarm
 from assets.tokens import token_shards
+from quality.dedup.clusters import MEMBERS
 from quality.dedup.exact import text_hash
+from quality.dedup.members import write_members
 from quality.gates import Criterion
 from training.shard_writer import write_token_shards
 
-ASSETS = [raw_corpora, cleaned_shards, heldout_sets, token_shards, swarm, proxy_runs]
+ASSETS = [
+    raw_corpora,
+    cleaned_shards,
+    cluster_members,
+    heldout_sets,
+    token_shards,
+    swarm,
+    proxy_runs,
+]
 CHECKS = [checks.token_tables]
 CORPUS = "small-talk"
 DOMAIN = "code"
@@ -230,7 +242,19 @@ def cleaned_frame(texts):
 def publish_cleaned(lake, texts):
     (corpus,) = corpora_of(DOMAIN)
     frame = cleaned_frame(texts)
-    return publish(lake, "cleaned_shards", corpus, judged_by="cleaned_documents", documents=frame)
+    cleaned = publish(
+        lake, "cleaned_shards", corpus, judged_by="cleaned_documents", documents=frame
+    )
+    draft = lake.draft_folder("cluster_members", corpus)
+    write_members(
+        pl.DataFrame(schema=MEMBERS),
+        corpus,
+        draft,
+        cleaned_version=cleaned.data_version,
+        num_documents=len(texts),
+    )
+    lake.publish(draft, asset="cluster_members", partition=corpus, recipe={"inputs": {}})
+    return cleaned
 
 
 def test_a_cleaned_table_that_was_cut_is_named(launch, lake):
@@ -250,6 +274,19 @@ def test_a_domain_of_one_document_cannot_be_split(launch, lake):
     message = refusal(launch(heldout_sets, DOMAIN))
     assert "the domain has 1 documents" in message
     assert "add documents to the domain" in message
+
+
+def test_copies_found_in_another_version_are_refused(launch, lake):
+    publish_cleaned(lake, ["some words"] * 9 + ["other words"])
+    members = lake.find("cluster_members", *corpora_of(DOMAIN))
+    cleaned = publish_cleaned(lake, ["some words"] * 8 + ["other words"] * 2)
+    write_json(
+        lake.find("cluster_members", cleaned.partition).folder.parent / "current.json",
+        members.manifest,
+    )
+    message = refusal(launch(heldout_sets, DOMAIN))
+    assert f"is now {cleaned.data_version}" in message
+    assert f"materialise fingerprints[{cleaned.partition}], duplicate_clusters" in message
 
 
 @pytest.fixture

@@ -84,7 +84,8 @@ def test_number_of_partitions(lake):
     counts = {asset: 0 for asset in asset_specs()}
     for asset, _ in names(lake):
         counts[asset] += 1
-    assert counts["raw_corpora"] == counts["cleaned_shards"] == len(CATALOGUE) == 4
+    for asset in ("raw_corpora", "cleaned_shards", "fingerprints", "cluster_members"):
+        assert counts[asset] == len(CATALOGUE) == 4
     assert counts["token_shards"] == counts["heldout_sets"] == len(DOMAINS) == 4
     assert counts["proxy_runs"] == PRESET.swarm.num_runs == 12
     assert counts["evaluations"] == counts["training_runs"] == 4
@@ -237,7 +238,7 @@ def test_what_a_gate_refused_was_made_only_with_a_recorded_reason(lake, made_gra
     # corpora 4, held-out sets 4, tokenizer, shards 4, profile, swarm, proxies 12, law, plan,
     # trainings and evaluations 4 each, comparison, costs; without a plan one fewer of both, and
     # both with comparison and costs again when it is there
-    assert made_graph.num_runs == ((37, 3) if refused else (39, 0))
+    assert made_graph.num_runs == ((42, 3) if refused else (44, 0))
 
 
 def test_a_second_time_nothing_is_made(lake):

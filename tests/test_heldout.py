@@ -46,7 +46,7 @@ def test_budget_is_met_and_not_overshot_by_more_than_a_group(tmp_path):
         100, 100, 10_000,
     )  # fmt: skip
     assert summary.passed_over == 0
-    assert table.columns == ["id", "corpus", "text", "text_hash", "num_bytes"]
+    assert table.columns == ["id", "corpus", "text", "text_hash", "num_bytes", "cluster"]
     assert table["id"].to_list() == sorted(table["id"], key=lambda name: int(name[1:]))
 
 

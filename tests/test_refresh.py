@@ -65,6 +65,15 @@ class Daemon:
                 raise_on_error=False,
             )
 
+    def execute_copies(self):
+        """Let the copies be found, and tell each corpus of its own."""
+        clusters = self.tick()
+        assert clusters == {"duplicate_clusters": {None}}
+        self.execute(clusters)
+        members = self.tick()
+        assert members == {"cluster_members": set(CATALOGUE)}
+        self.execute(members)
+
     def refresh(self, corpus):
         """Read one source again, as the schedule does."""
         job = definitions().resolve_job_def("refresh_sources")
@@ -141,16 +150,21 @@ def test_a_changed_corpus_asks_for_its_own_slice_link_by_link(daemon, sources):
     assert daemon.tick() == {}, "what was requested is not requested again"
     daemon.execute(first)
     second = daemon.tick()
-    assert second == {"heldout_sets": {"literature"}, "token_shards": {"literature"}}
+    assert second == {"fingerprints": {BOOK}}
     daemon.execute(second)
-    third = daemon.tick()
-    assert third == {"shard_profile": {None}}
-    daemon.execute(third)
+    daemon.execute_copies()
+    last = daemon.tick()
+    assert last == {"heldout_sets": {"literature"}, "token_shards": {"literature"}}
+    daemon.execute(last)
+    profile = daemon.tick()
+    assert profile == {"shard_profile": {None}}
+    daemon.execute(profile)
     assert daemon.tick() == {}, "tokenizer, swarm and trainings are a person's decision"
 
     after = versions()
     changed = {name for name in after if after[name] != before.get(name)}
-    slice_of_book = {f"{name}[{BOOK}]" for name in ("raw_corpora", *first)}
+    of_book = ("raw_corpora", *first, "fingerprints", "cluster_members")
+    slice_of_book = {f"{name}[{BOOK}]" for name in of_book} | {"duplicate_clusters"}
     assert changed <= slice_of_book | {"heldout_sets[literature]"} | {
         "token_shards[literature]",
         "shard_profile",
@@ -162,9 +176,11 @@ def test_a_change_that_cleaning_drops_ends_there(daemon, sources):
     (sources / "literature" / "sonnets" / "noise.txt").write_text("la la la\n" * 200)
     assert daemon.refresh(BOOK)
     daemon.execute(daemon.tick())
-    second = daemon.tick()
-    assert second == {"heldout_sets": {"literature"}, "token_shards": {"literature"}}
-    daemon.execute(second)
+    daemon.execute(daemon.tick())
+    daemon.execute_copies()
+    last = daemon.tick()
+    assert last == {"heldout_sets": {"literature"}, "token_shards": {"literature"}}
+    daemon.execute(last)
     assert daemon.tick() == {}
 
 
@@ -180,6 +196,9 @@ def test_a_failed_gate_holds_back_its_own_partition_only(daemon, sources):
         "cleaned_shards": {"small-talk"},
     }
     daemon.execute(requested)
+    assert daemon.tick() == {"fingerprints": {"small-talk"}}
+    daemon.execute({"fingerprints": {"small-talk"}})
+    daemon.execute_copies()
     assert set(daemon.tick()["token_shards"]) == {"dialogue"}
 
 
@@ -205,9 +224,9 @@ def test_what_was_begun_before_the_first_look_is_completed(empty_daemon):
     assert first == {"corpus_profiles": {BOOK}, "cleaned_shards": {BOOK}}
     empty_daemon.execute(first)
     second = empty_daemon.tick()
-    assert second == {"heldout_sets": {"literature"}}, "token_shards wait for the pinned tokenizer"
+    assert second == {"fingerprints": {BOOK}}
     empty_daemon.execute(second)
-    assert empty_daemon.tick() == {}
+    assert empty_daemon.tick() == {}, "copies are sought when all corpora are there"
 
 
 def test_a_new_corpus_is_followed_after_the_first_look(empty_daemon):

@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from quality.dedup import members
 from quality.dedup.exact import text_hash
 from quality.gate_tables import TableRefused
 from quality.suites import token_shards, whole_corpus
@@ -187,7 +188,8 @@ def test_too_few_sequences_fail(tokens):
 @pytest.fixture
 def world(tmp_path):
     """Two domains of one corpus each: token shards, held-out sets, cleaned shards."""
-    folders = {"token_shards": {}, "heldout_sets": {}, "cleaned_shards": {}}
+    kinds = ("token_shards", "heldout_sets", "cleaned_shards", "cluster_members")
+    folders = {kind: {} for kind in kinds}
     for domain in ("code", "prose"):
         folders["token_shards"][domain] = write_domain(tmp_path / "tokens" / domain, prefix=domain)
         ids = {
@@ -206,7 +208,25 @@ def world(tmp_path):
                 folder / "documents.parquet"
             )
             folders[kind][domain] = folder
+        folder = tmp_path / "members" / domain
+        folder.mkdir(parents=True)
+        pl.DataFrame(schema=members.COLUMNS).write_parquet(folder / members.MEMBERS_FILE)
+        folders["cluster_members"][domain] = folder
     return folders
+
+
+def cluster(domain, *documents):
+    """Make a cluster of (id, kind) rows known to a domain's corpus."""
+    rows = [
+        {"id": name, "cluster": "c", "kind": kind, "kept_in": [domain]} for name, kind in documents
+    ]
+
+    def change(world):
+        path = world["cluster_members"][domain] / members.MEMBERS_FILE
+        table = pl.DataFrame(rows, schema_overrides=members.COLUMNS)
+        pl.concat([pl.read_parquet(path), table], how="diagonal").write_parquet(path)
+
+    return change
 
 
 def judge_world(world, out, **limits):
@@ -243,6 +263,11 @@ def rehash(kind, domain, value):
         (rename_training("code", "nowhere/1"), {"ids_not_cleaned"}),
         (rename_training("code", "prose/heldout/0"), {"heldout_ids", "heldout_texts"}),
         (rehash("heldout_sets", "code", text_hash("prose/train/5")), {"heldout_texts"}),
+        (
+            cluster("code", ("code/train/1", "kept"), ("code/heldout/1", "kept")),
+            {"heldout_clusters"},
+        ),
+        (cluster("code", ("code/train/1", "exact")), {"removed_copies"}),
         (rehash("cleaned_shards", "code", text_hash("prose/train/5")), {"texts_seen_elsewhere"}),
     ],
 )
@@ -287,7 +312,7 @@ def test_shares_and_the_number_of_domains_are_judged(world, tmp_path):
 
 def test_a_profile_of_nothing_fails(tmp_path):
     whole_corpus.write_shard_profile(
-        token_shards={}, heldout_sets={}, cleaned_shards={}, out=tmp_path
+        token_shards={}, heldout_sets={}, cleaned_shards={}, cluster_members={}, out=tmp_path
     )
     assert failures(whole_corpus.judge(tmp_path)) == {"not_empty"}
 

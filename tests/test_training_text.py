@@ -16,6 +16,7 @@ def write(folder, texts, corpus):
             "text": texts,
             "text_hash": [text_hash(text) for text in texts],
             "metadata": ["{}"] * len(texts),
+            "cluster": pl.Series([None] * len(texts), dtype=pl.String),
         }
     ).write_parquet(folder / "documents.parquet")
     return folder

@@ -39,8 +39,8 @@ MEMBERS = {
 }
 """Columns of a table of cluster members.
 
-`kind` is kept, exact or near; `cluster` names the best member; `similarity` is that with the document
-that stays: 1 for exact copies, estimated for near ones, null for those that stay."""
+`kind` is kept, exact or near; `cluster` names the best member; `similarity` is that with the
+document that stays: 1 for exact copies, estimated for near ones, null for those that stay."""
 
 Method = Literal["exact", "minhash", "both"]
 _KINDS = ("kept", "exact", "near")

@@ -76,7 +76,7 @@ def _hash_short(
     from quality.dedup.kernel_casefold import casefold_table, fold_texts
 
     ends = np.empty(len(offsets), dtype=np.int64)
-    fold_texts(data, offsets, *casefold_table(), False, room, ends)
+    fold_texts(data, offsets, *casefold_table(), False, False, room, ends)
     view, places = memoryview(room), ends.tolist()
     return b"".join(
         [
@@ -93,15 +93,15 @@ def _hash_long(text: NDArray[np.uint8]) -> bytes:
     digest = hashlib.blake2b(digest_size=HASH_BYTES)
     room = _room(CHUNK_BYTES)
     ends = np.empty(2, dtype=np.int64)
-    start, pending, is_empty = 0, False, True
+    start, has_begun, pending = 0, False, False
     while start < len(text):
         stop = min(start + CHUNK_BYTES, len(text))
         while stop < len(text) and stop > start + 1 and text[stop] & 0xC0 == 0x80:
             stop -= 1
         piece = np.array([start, stop], dtype=np.int64)
-        pending = fold_texts(text, piece, *casefold_table(), pending and not is_empty, room, ends)
+        pending = fold_texts(text, piece, *casefold_table(), has_begun, pending, room, ends)
         digest.update(room[: ends[1]])
-        is_empty = is_empty and ends[1] == 0
+        has_begun = has_begun or bool(ends[1])
         start = stop
     return digest.digest()
 

@@ -47,6 +47,7 @@ def fold_texts(
     offsets: NDArray[np.int64],
     table: Codes,
     expansions: Codes,
+    has_begun: bool,
     pending: bool,
     out: Bytes,
     out_offsets: NDArray[np.int64],
@@ -58,7 +59,8 @@ def fold_texts(
         offsets: Where each text begins and the last one ends, shape (N + 1,).
         table: Codes of `casefold_table`.
         expansions: Its expansions.
-        pending: Whether the first text goes on behind white space that was read before.
+        has_begun: Whether characters of the first text were written before.
+        pending: Whether white space was read behind them.
         out: Filled from the beginning; room for GROWTH bytes per byte of text and one more.
         out_offsets: Where each folded text begins and the last one ends, shape (N + 1,); filled.
 
@@ -69,7 +71,7 @@ def fold_texts(
     out_offsets[0] = 0
     for row in range(len(offsets) - 1):
         position, end = offsets[row], offsets[row + 1]
-        is_empty = not pending
+        is_empty = not has_begun
         while position < end:
             byte = data[position]
             if byte < 0x80:
@@ -97,7 +99,7 @@ def fold_texts(
                 filled = _encode(code, out, filled)
         out_offsets[row + 1] = filled
         if row + 2 < len(offsets):
-            pending = False
+            has_begun, pending = False, False
     return pending
 
 
