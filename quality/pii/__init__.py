@@ -1,4 +1,4 @@
-"""Detectors of personal and secret data. Adding one: a file with a `Detector`, a line, its tests."""
+"""Detectors of personal and secret data. A new one: a file with a `Detector`, a line, its tests."""
 
 from quality.pii.bank_accounts import BANK_ACCOUNTS
 from quality.pii.detector import Detector
