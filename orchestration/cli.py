@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from orchestration import acceptance_commands
+
 app = typer.Typer(
     name="mixwright",
     help="Decide, with evidence, what a language model should be trained on.",
@@ -27,7 +29,7 @@ PresetOption = Annotated[
 ]
 
 
-def _choose(preset: str | None) -> None:
+def choose_preset(preset: str | None) -> None:
     """Set the preset before the modules that read it are imported."""
     if preset is not None:
         path = Path(preset)
@@ -42,7 +44,7 @@ def _choose(preset: str | None) -> None:
 @app.command(epilog="Example: mixwright demo --preset examples/presets/demo.yaml")
 def demo(preset: PresetOption = None) -> None:
     """Make everything that is stale, from raw text to evaluated models, and report."""
-    _choose(preset)
+    choose_preset(preset)
     from rich.console import Console
     from rich.markup import escape
 
@@ -72,7 +74,7 @@ def demo(preset: PresetOption = None) -> None:
 @app.command(epilog="Example: mixwright status --preset demo")
 def status(preset: PresetOption = None) -> None:
     """List what is stale and why, without making anything."""
-    _choose(preset)
+    choose_preset(preset)
     from rich.console import Console
     from rich.table import Table
 
@@ -95,7 +97,7 @@ def report(
     out: Annotated[Path | None, typer.Option(help="HTML file to write.")] = None,
 ) -> None:
     """Print the summary of what there is and write the HTML report."""
-    _choose(preset)
+    choose_preset(preset)
     from rich.console import Console
 
     from assets.partitions import PRESET, TRAINING_RUNS
@@ -112,7 +114,7 @@ def report(
 @app.command(epilog="Example: mixwright check   (in CI, no GPU and no network)")
 def check(preset: PresetOption = "ci") -> None:
     """Run every data gate on fixture partitions; exit 1 if one fails with severity ERROR."""
-    _choose(preset)
+    choose_preset(preset)
     from rich.console import Console
 
     from orchestration.gate_run import check_gates
@@ -136,9 +138,12 @@ def dev(
     port: Annotated[int, typer.Option(help="Port of the UI.")] = 3000,
 ) -> None:
     """Start the Dagster UI and daemon on the instance that the demo filled."""
-    _choose(preset)
+    choose_preset(preset)
     from orchestration import deployments
 
     os.environ["DAGSTER_HOME"] = str(deployments.dagster_home())
     command = [sys.executable, "-m", "dagster", "dev", "-w", str(deployments.WORKSPACE)]
     os.execv(sys.executable, [*command, "-h", host, "-p", str(port)])
+
+
+app.command("accept", epilog=acceptance_commands.EPILOG)(acceptance_commands.accept)
