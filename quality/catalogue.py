@@ -17,7 +17,7 @@ import yaml
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
-from quality.coverage import CoverageLimit
+from quality.coverage_limits import CoverageLimit
 from quality.documents import CorpusError, Reader, ReadRequest
 from quality.path_selection import compile_pattern
 from quality.readers import READERS

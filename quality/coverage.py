@@ -9,17 +9,14 @@ may lose, where the corpus is described; a rule that nobody declared would only 
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
 
 import polars as pl
-from pydantic import ConfigDict, Field
-from pydantic.dataclasses import dataclass
 
+from quality.coverage_limits import BAND, CoverageLimit, GroupKind
 from quality.gate_tables import Columns, read_table, verdict
 from quality.gates import Criterion, limit_check
 from quality.path_selection import compile_pattern
 
-GroupKind = Literal["all", "language", "source", "length"]
 COPIES = re.compile("deduplication|duplicates?$")
 """Operators that drop copies of documents that are kept."""
 _COLUMNS: dict[GroupKind, Columns] = {
@@ -29,54 +26,6 @@ _COLUMNS: dict[GroupKind, Columns] = {
     "length": {"num_chars": pl.Int64},
 }
 """What a kind of group is decided on; columns of kept and rejected documents."""
-_BAND = re.compile(r"(?P<low>[0-9]+)-(?P<high>[0-9]*)")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, config=ConfigDict(extra="forbid"))
-class CoverageLimit:
-    """What one declared group may lose."""
-
-    by: GroupKind = "all"
-    """What the group has in common; `all` is the whole corpus."""
-    group: str = ""
-    """A detected language (`de`); a pattern of sources (`docs/**`); characters from-below
-    (`200-2000`, `2000-`); empty for `all`."""
-    max_loss: Annotated[float, Field(ge=0, lt=1)]
-    """Greatest share of its documents that cleaning may reject."""
-
-    def __post_init__(self) -> None:
-        """Refuse a group that its kind cannot mean."""
-        if (self.by == "all") != (not self.group):
-            raise ValueError(f"by={self.by!r} does not go with group={self.group!r}")
-        if self.by == "length" and _BAND.fullmatch(self.group) is None:
-            raise ValueError(f"a band of length is written 200-2000 or 2000-, not {self.group!r}")
-        if self.by == "source":
-            compile_pattern(self.group)
-
-    @property
-    def name(self) -> str:
-        """`loss` for the whole corpus, otherwise such as `loss_language_de`."""
-        return "loss" if self.by == "all" else f"loss_{self.by}_{self.group}"
-
-    def members(self, documents: pl.DataFrame) -> pl.Series:
-        """Whether each document belongs to the group; needs the columns of its kind."""
-        if self.by == "language":
-            return (documents["detected_language"] == self.group).fill_null(False)
-        if self.by == "source":
-            pattern = compile_pattern(self.group)
-            values = [
-                source is not None and bool(pattern.fullmatch(source))
-                for source in documents["source"]
-            ]
-            return pl.Series(values, dtype=pl.Boolean)
-        if self.by == "length":
-            band = _BAND.fullmatch(self.group)
-            assert band is not None
-            within = documents["num_chars"] >= int(band["low"])
-            return within & (documents["num_chars"] < int(band["high"])) if band["high"] else within
-        return pl.Series([True] * documents.height, dtype=pl.Boolean)
-
-
 DEFAULT_LIMITS = (CoverageLimit(max_loss=0.95),)
 """Where nothing is declared: a profile that drops nineteen of twenty documents is the wrong one."""
 
@@ -105,8 +54,8 @@ def _criteria(folder: Path, limits: Sequence[CoverageLimit]) -> tuple[Criterion,
 
 
 def _loss(limit: CoverageLimit, kept: pl.DataFrame, lost: pl.DataFrame) -> Criterion:
-    num_kept = int(limit.members(kept).sum())
-    of_group = lost.filter(limit.members(lost))
+    num_kept = int(_members(limit, kept).sum())
+    of_group = lost.filter(_members(limit, lost))
     num_raw = num_kept + of_group.height
     if not num_raw:
         return Criterion(
@@ -123,3 +72,21 @@ def _loss(limit: CoverageLimit, kept: pl.DataFrame, lost: pl.DataFrame) -> Crite
     examples = [f"{operator}: {count} of {num_raw}" for operator, count in operators.iter_rows()]
     loss = round(of_group.height / num_raw, 4)
     return limit_check(limit.name, loss, at_most=limit.max_loss, examples=examples)
+
+
+def _members(limit: CoverageLimit, documents: pl.DataFrame) -> pl.Series:
+    """Whether each document belongs to the group; needs the columns of its kind."""
+    if limit.by == "language":
+        return (documents["detected_language"] == limit.group).fill_null(False)
+    if limit.by == "source":
+        pattern = compile_pattern(limit.group)
+        values = [
+            source is not None and bool(pattern.fullmatch(source)) for source in documents["source"]
+        ]
+        return pl.Series(values, dtype=pl.Boolean)
+    if limit.by == "length":
+        band = BAND.fullmatch(limit.group)
+        assert band is not None
+        within = documents["num_chars"] >= int(band["low"])
+        return within & (documents["num_chars"] < int(band["high"])) if band["high"] else within
+    return pl.Series([True] * documents.height, dtype=pl.Boolean)

@@ -4,7 +4,8 @@ import polars as pl
 import pytest
 from pydantic import ValidationError
 
-from quality.coverage import CoverageLimit, judge_coverage
+from quality.coverage import judge_coverage
+from quality.coverage_limits import CoverageLimit
 
 
 def documents(*rows):
