@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from orchestration import acceptance_commands
+from orchestration import acceptance_commands, preparation_commands
 
 app = typer.Typer(
     name="mixwright",
@@ -18,6 +18,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_show_locals=False,
 )
+
+preparation_commands.register(app)
 
 PresetOption = Annotated[
     str | None,

@@ -1,11 +1,10 @@
 """The HTML report: one file that holds its pictures, asks no server for anything, and prints."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from assets.lake import Lake
-from orchestration import wording
+from orchestration.pages import write_page
 from orchestration.report_runs import predictions_section, runs_section, weights_section
 from orchestration.report_sections import (
     Section,
@@ -37,25 +36,8 @@ def write_report(
     Returns:
         The absolute path of the file.
     """
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    for name in wording.__all__:
-        environment.filters[name] = getattr(wording, name)
-    page = environment.get_template(TEMPLATE).render(
-        preset=preset, changed=newest_change(lake), **_sections(lake, run_ids)
-    )
-    out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = out.with_name(f".{out.name}.{os.getpid()}")
-    temporary.write_text(page, encoding="utf-8")
-    os.replace(temporary, out)
-    return out.resolve()
+    values = {"preset": preset, "changed": newest_change(lake), **_sections(lake, run_ids)}
+    return write_page(TEMPLATE, out, values)
 
 
 def _sections(lake: Lake, run_ids: Sequence[str] | None) -> dict[str, Section]:

@@ -9,7 +9,8 @@ from typing import TypedDict
 from assets import plots
 from assets.lake import Lake
 from orchestration import findings
-from orchestration.report_sections import Section, picture
+from orchestration.pages import picture
+from orchestration.report_sections import Section
 from orchestration.results import (
     BASELINE,
     MEAN,

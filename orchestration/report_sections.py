@@ -4,17 +4,15 @@ A section without its artifact has only the entry `missing`, a sentence. The sec
 runs are in orchestration.report_runs.
 """
 
-import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import polars as pl
 
 from assets import plots
 from assets.lake import WHOLE, Lake
-from assets.plots.plot_style import DOTS_PER_INCH
 from orchestration import findings
 from orchestration.findings import LawFinding
+from orchestration.pages import Picture, picture
 from orchestration.run_facts import read_run
 from orchestration.verdicts import read_verdicts
 from training.law_evidence import Interval, TargetEvidence
@@ -22,25 +20,6 @@ from training.law_evidence import Interval, TargetEvidence
 Section = Mapping[str, object]
 DATED = ("raw_corpora", "token_shards", "mixing_law", "training_plan", "evaluations", "cost_report")
 """Assets whose newest version dates the report."""
-CSS_PIXELS_PER_INCH = 108
-"""Size of a plot's inch on the page."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Picture:
-    """An image that the page holds itself."""
-
-    address: str
-    """Data URI."""
-    width: int
-    """On the page, in CSS pixels, so that all pictures have the same size of letters."""
-
-
-def picture(png: bytes) -> Picture:
-    """Embed a plot."""
-    (pixels,) = struct.unpack(">I", png[16:20])
-    inches = pixels / DOTS_PER_INCH
-    return Picture(address=plots.as_data_uri(png), width=round(inches * CSS_PIXELS_PER_INCH))
 
 
 def newest_change(lake: Lake) -> str | None:

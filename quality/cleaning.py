@@ -8,16 +8,14 @@ hashes. The same input gives the same bytes.
 """
 
 import json
-from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import polars as pl
 import pyarrow.parquet as pq
 
-from quality.cleaning_profiles import DEDUPLICATE, CleaningProfile
-from quality.dedup.exact import ExactIndex
+from quality.cleaning_profiles import CleaningProfile
 from quality.document_batches import (
     DOCUMENTS,
     RAW_COLUMNS,
@@ -25,54 +23,16 @@ from quality.document_batches import (
     read_batches,
     require_documents,
 )
-from quality.filters.rules import Rule
-from quality.measurement import MEASURES, UNCHANGED, measure
-from quality.normalise import STEPS, UNSETTLED
+from quality.document_cleaner import CleaningSummary, DocumentCleaner
+from quality.identity_index import IdentityIndex
+from quality.judgement import VERDICT, OperatorRule, rule_limits
+from quality.measurement import MEASURES
 
 REJECTED = "rejected.parquet"
 SUMMARY = "summary.json"
-COPY = "copy of an earlier document"
-"""Reason of exact deduplication; `value` names the id of the copy that was kept."""
 
-_VERDICT = ("operator", "reason", "metric", "value", "limit")
 _KEPT_COLUMNS = (*RAW_COLUMNS, *MEASURES)
-_REJECTED_COLUMNS = ("id", *_VERDICT, "text", "language", *MEASURES)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Rejection:
-    """How many documents one rule rejected."""
-
-    operator: str
-    """Filter, `normalise` or `exact_deduplication`."""
-    reason: str
-    """What is wrong with them."""
-    num_documents: int
-    """At least 1."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CleaningSummary:
-    """The account of one cleaned corpus."""
-
-    profile: str
-    """Name of the cleaning profile."""
-    raw: int
-    """Documents read, > 0."""
-    kept: int
-    """Documents kept; may be 0, which the gate of the cleaned corpus does not let pass."""
-    rejected: tuple[Rejection, ...]
-    """In the order in which the rules are tried; only those that rejected something."""
-    changed: dict[str, int]
-    """Normalisation step -> documents of the raw corpus that it changed."""
-    unchanged: int
-    """Documents of the raw corpus that no step changed."""
-    raw_chars: int
-    """Characters read."""
-    kept_chars: int
-    """Characters kept."""
-    kept_bytes: int
-    """UTF-8 bytes kept."""
+_REJECTED_COLUMNS = ("id", *VERDICT, "text", "source", "language", *MEASURES)
 
 
 def clean_corpus(
@@ -98,135 +58,32 @@ def clean_corpus(
             or the same id twice.
     """
     total = require_documents(raw, RAW_COLUMNS)
-    rules = profile.rules()
-    index = ExactIndex()
-    account = _Account()
+    cleaner = DocumentCleaner(profile)
+    seen = IdentityIndex()
     with (
         _TableWriter(out / DOCUMENTS) as kept_table,
         _TableWriter(out / REJECTED) as rejected_table,
     ):
         for batch in read_batches(raw, RAW_COLUMNS):
-            account.note_ids(batch["id"], raw)
-            measured, changes = measure(batch)
-            judged = _judge(measured, rules)
-            if profile.deduplicate:
-                judged = _mark_copies(judged, index)
-            kept = judged.filter(pl.col("operator").is_null()).select(_KEPT_COLUMNS)
-            rejected = judged.filter(pl.col("operator").is_not_null()).select(_REJECTED_COLUMNS)
-            kept_table.write(kept)
-            rejected_table.write(rejected)
-            account.note(batch, kept, rejected, changes)
+            _require_new(batch["id"], seen, raw)
+            cleaned = cleaner.clean(batch)
+            kept_table.write(cleaned.kept.select(_KEPT_COLUMNS))
+            rejected_table.write(cleaned.rejected.select(_REJECTED_COLUMNS))
             if progress is not None:
-                progress(account.raw, total)
-    summary = account.summary(profile, rules)
-    assert summary.raw == total == summary.kept + sum(r.num_documents for r in summary.rejected), (
-        f"{raw}: {total} documents in, but the account is {summary}"
-    )
-    _write_summary(summary, rules, out)
+                progress(cleaner.num_documents, total)
+    summary = cleaner.summary()
+    assert summary.raw == total, f"{raw}: {total} documents in, but the account is {summary}"
+    _write_summary(summary, cleaner.rules, out)
     return summary
 
 
-def _judge(measured: pl.DataFrame, rules: tuple[tuple[str, Rule], ...]) -> pl.DataFrame:
-    """Add the verdict columns: of the first rule that fails, or null where none does."""
-
-    def first_failing(values: list[pl.Expr]) -> pl.Expr:
-        return pl.coalesce(
-            *(
-                pl.when(rule.fails).then(value)
-                for (_, rule), value in zip(rules, values, strict=True)
-            ),
-            pl.lit(None, dtype=pl.String),
-        )
-
-    return measured.with_columns(
-        operator=first_failing([pl.lit(operator) for operator, _ in rules]),
-        reason=first_failing([pl.lit(rule.reason) for _, rule in rules]),
-        metric=first_failing([pl.lit(rule.metric) for _, rule in rules]),
-        value=first_failing([pl.col(rule.metric).cast(pl.String) for _, rule in rules]),
-        limit=first_failing([pl.lit(rule.limit) for _, rule in rules]),
-    )
-
-
-def _mark_copies(judged: pl.DataFrame, index: ExactIndex) -> pl.DataFrame:
-    """Fill the verdict columns of documents that passed all filters but repeat an earlier one."""
-    passed = judged.filter(pl.col("operator").is_null())
-    copies = passed.select(
-        "id",
-        copy_of=pl.Series(
-            index.first_copies(passed["id"].to_list(), passed["text_hash"].to_list()),
-            dtype=pl.String,
-        ),
-    )
-    is_copy = pl.col("copy_of").is_not_null()
-    verdict = {
-        "operator": pl.lit(DEDUPLICATE),
-        "reason": pl.lit(COPY),
-        "metric": pl.lit("text_hash"),
-        "value": pl.col("copy_of"),
-        "limit": pl.lit("the first copy in document order"),
-    }
-    return judged.join(copies, on="id", how="left", maintain_order="left").with_columns(
-        **{
-            column: pl.when(is_copy).then(value).otherwise(pl.col(column))
-            for column, value in verdict.items()
-        }
-    )
-
-
-class _Account:
-    """Running totals over the batches of one corpus."""
-
-    def __init__(self) -> None:
-        self.raw = self.kept = self.raw_chars = self.kept_chars = self.kept_bytes = 0
-        self._ids: set[str] = set()
-        self._rejected: Counter[tuple[str, str]] = Counter()
-        self._changes: Counter[str] = Counter()
-
-    def note_ids(self, ids: pl.Series, raw: Path) -> None:
-        """Refuse an id that was there before: held-out documents are excluded by id."""
-        for document_id in ids:
-            if document_id in self._ids:
-                raise BadDocuments(
-                    f"{raw / DOCUMENTS}: id {document_id!r} occurs twice; ids must be unique in a "
-                    "corpus, choose another id column"
-                )
-            self._ids.add(document_id)
-
-    def note(
-        self,
-        batch: pl.DataFrame,
-        kept: pl.DataFrame,
-        rejected: pl.DataFrame,
-        changes: Counter[str],
-    ) -> None:
-        """Book one batch."""
-        self.raw += batch.height
-        self.raw_chars += int(batch["text"].str.len_chars().sum())
-        self.kept += kept.height
-        self.kept_chars += int(kept["num_chars"].sum())
-        self.kept_bytes += int(kept["text"].str.len_bytes().sum())
-        self._rejected.update(rejected.select("operator", "reason").rows())
-        self._changes.update(changes)
-
-    def summary(
-        self, profile: CleaningProfile, rules: tuple[tuple[str, Rule], ...]
-    ) -> CleaningSummary:
-        """Close the account, rejections in the order of the rules."""
-        order = [*((operator, rule.reason) for operator, rule in rules), (DEDUPLICATE, COPY)]
-        return CleaningSummary(
-            profile=profile.name,
-            raw=self.raw,
-            kept=self.kept,
-            rejected=tuple(
-                Rejection(operator=key[0], reason=key[1], num_documents=self._rejected[key])
-                for key in order
-                if self._rejected[key]
-            ),
-            changed={name: self._changes[name] for name in (*STEPS, UNSETTLED)},
-            unchanged=self._changes[UNCHANGED],
-            raw_chars=self.raw_chars,
-            kept_chars=self.kept_chars,
-            kept_bytes=self.kept_bytes,
+def _require_new(ids: pl.Series, seen: IdentityIndex, raw: Path) -> None:
+    """Refuse an id that was there before: held-out documents are excluded by id."""
+    repeated = seen.add(ids.to_list())
+    if repeated.any():
+        raise BadDocuments(
+            f"{raw / DOCUMENTS}: id {ids[int(repeated.argmax())]!r} occurs twice; ids must be "
+            "unique in a corpus, choose another id column"
         )
 
 
@@ -258,12 +115,6 @@ class _TableWriter:
                 self._path.unlink(missing_ok=True)
 
 
-def _write_summary(
-    summary: CleaningSummary, rules: tuple[tuple[str, Rule], ...], out: Path
-) -> None:
-    limits = [
-        {"operator": operator, "reason": rule.reason, "metric": rule.metric, "limit": rule.limit}
-        for operator, rule in rules
-    ]
-    content = {**asdict(summary), "rules": limits}
+def _write_summary(summary: CleaningSummary, rules: tuple[OperatorRule, ...], out: Path) -> None:
+    content = {**asdict(summary), "rules": rule_limits(rules)}
     (out / SUMMARY).write_text(json.dumps(content, sort_keys=True, indent=1) + "\n")

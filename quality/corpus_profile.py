@@ -8,7 +8,7 @@ each is the length of some document.
 """
 
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ from quality.dedup.exact import text_hash
 from quality.document_batches import BadDocuments, read_batches, require_documents
 from quality.filters.declared_language import DECLARED, IS_DECLARED
 from quality.filters.length import NUM_CHARS, NUM_WORDS
+from quality.identity_index import IdentityIndex
 from quality.languages import identify_languages
 from quality.normalise import has_control_characters, has_mojibake
 
@@ -30,6 +31,13 @@ BYTES_PER_TOKEN = 4
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 HISTOGRAM_STEP = 10**0.25
 """Ratio of neighbouring bin edges: four bins per power of ten."""
+
+ENCODING_DEFECTS: dict[str, Callable[[str], bool]] = {
+    "replacement_character": lambda text: "\ufffd" in text,
+    "mojibake": has_mojibake,
+    "control_characters": has_control_characters,
+}
+"""Fields of `EncodingDefects` -> whether a text shows it."""
 
 _COLUMNS = ("id", "text", "language")
 
@@ -42,6 +50,8 @@ class LanguageShare:
     """Documents in which it is the most probable one."""
     num_chars: int
     """Their characters."""
+    mean_confidence: float
+    """Mean probability that the detector gives it in these documents, in [0, 1]."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -109,7 +119,7 @@ def profile_corpus(
     """
     unreadable = _count_unreadable(raw)
     total = require_documents(raw, _COLUMNS)
-    tally = _Tally()
+    tally = CorpusTally()
     for batch in read_batches(raw, _COLUMNS):
         tally.add(batch)
         if progress is not None:
@@ -123,24 +133,41 @@ def write_profile(profile: CorpusProfile, out: Path) -> None:
     (out / PROFILE).write_text(content + "\n", encoding="utf-8")
 
 
-class _Tally:
-    """Running totals over the batches of one corpus; memory is one number and hash a document."""
+class CorpusTally:
+    """Running totals over the batches of one corpus; 24 bytes a document."""
 
     def __init__(self) -> None:
         self.num_documents = 0
         self._num_bytes = self._num_words = self._declared_chars = self._agreeing_chars = 0
         self._lengths: list[NDArray[np.int64]] = []
-        self._hashes: set[bytes] = set()
+        self._texts = IdentityIndex()
         self._documents_of: Counter[str] = Counter()
         self._chars_of: Counter[str] = Counter()
+        self._confidence_of: defaultdict[str, float] = defaultdict(float)
         self._declared: Counter[str] = Counter()
         self._defects: Counter[str] = Counter()
 
-    def add(self, batch: pl.DataFrame) -> None:
-        """Measure one batch."""
+    def add(self, batch: pl.DataFrame) -> pl.DataFrame:
+        """Measure one batch.
+
+        Args:
+            batch: Columns `text` and `language` (declared; empty for none), others come along.
+
+        Returns:
+            The batch with what was found of each document: `num_chars`, `num_words`, `num_bytes`,
+            `detected`, `confidence`, and true or false: `is_copy` (of an earlier text),
+            `replacement_character`, `mojibake`, `control_characters`.
+        """
         texts = batch["text"].to_list()
+        codes, confidences = identify_languages(texts)
         measured = batch.with_columns(
-            pl.Series("detected", identify_languages(texts)[0], dtype=pl.String),
+            pl.Series("detected", codes, dtype=pl.String),
+            pl.Series("confidence", confidences, dtype=pl.Float64),
+            pl.Series("is_copy", self._texts.add([text_hash(text) for text in texts])),
+            *(
+                pl.Series(name, [shows(text) for text in texts], dtype=pl.Boolean)
+                for name, shows in ENCODING_DEFECTS.items()
+            ),
             num_chars=NUM_CHARS,
             num_words=NUM_WORDS,
             num_bytes=pl.col("text").str.len_bytes(),
@@ -149,25 +176,26 @@ class _Tally:
         self._num_bytes += int(measured["num_bytes"].sum())
         self._num_words += int(measured["num_words"].sum())
         self._lengths.append(measured["num_chars"].to_numpy())
-        self._hashes.update(bytes.fromhex(text_hash(text)) for text in texts)
         self._declared.update(batch["language"].fill_null("").to_list())
-        for code, chars in measured.select("detected", "num_chars").iter_rows():
+        for code, chars, confidence in measured.select(
+            "detected", "num_chars", "confidence"
+        ).iter_rows():
             self._documents_of[code] += 1
             self._chars_of[code] += chars
+            self._confidence_of[code] += confidence
         declared = measured.filter(IS_DECLARED)
         agreeing = declared.filter(pl.col("detected") == DECLARED)
         self._declared_chars += int(declared["num_chars"].sum())
         self._agreeing_chars += int(agreeing["num_chars"].sum())
-        for text in texts:
-            self._defects["replacement_character"] += "\ufffd" in text
-            self._defects["mojibake"] += has_mojibake(text)
-            self._defects["control_characters"] += has_control_characters(text)
+        for name in ENCODING_DEFECTS:
+            self._defects[name] += int(measured[name].sum())
+        return measured
 
     def profile(self, unreadable: dict[str, int]) -> CorpusProfile:
         """Close the account."""
         lengths = np.sort(np.concatenate(self._lengths))
         edges, bins = _histogram(lengths)
-        num_copies = self.num_documents - len(self._hashes)
+        num_copies = self.num_documents - len(self._texts)
         by_chars = sorted(self._chars_of, key=lambda code: (-self._chars_of[code], code))
         return CorpusProfile(
             num_documents=self.num_documents,
@@ -184,7 +212,9 @@ class _Tally:
             num_empty_documents=int((lengths == 0).sum()),
             languages={
                 code: LanguageShare(
-                    num_documents=self._documents_of[code], num_chars=self._chars_of[code]
+                    num_documents=self._documents_of[code],
+                    num_chars=self._chars_of[code],
+                    mean_confidence=self._confidence_of[code] / self._documents_of[code],
                 )
                 for code in by_chars
             },

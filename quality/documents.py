@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+MAX_DOCUMENT_BYTES = 64 * 2**20
+"""A longer text, line or file is put aside as `too_large`: it is held in memory as a whole."""
+
 
 class CorpusError(ValueError):
     """A corpus cannot be read at all; the message names file, field and remedy."""
@@ -39,6 +42,15 @@ class Unreadable:
     """Short constant such as `invalid_utf8`; the summary counts by it."""
     detail: str
     """What was observed."""
+
+
+def too_large(source: str, num_bytes: int) -> Unreadable:
+    """Put aside what would not fit into memory beside others."""
+    return Unreadable(
+        source=source,
+        reason="too_large",
+        detail=f"{num_bytes} bytes, limit {MAX_DOCUMENT_BYTES}; split it",
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

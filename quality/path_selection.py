@@ -8,9 +8,9 @@ one folder, `**` crosses folders, `[a-d]` is a set of characters. (`pathlib` und
 import re
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from pathlib import Path
 
 from quality.documents import CorpusError, ReadRequest
+from quality.source_files import SourceFile, is_url, list_files
 
 _TOKENS = re.compile(
     r"(?P<folders>\*\*/)|(?P<any>\*\*)|(?P<name>\*)|(?P<one>\?)|(?P<set>\[[^]]+\])"
@@ -69,33 +69,32 @@ class PathSelection:
 
 def find_files(
     request: ReadRequest, path: str, *, default: Iterable[str]
-) -> list[tuple[str, Path]]:
-    """List the files of a source as (relative path, path), sorted by relative path.
+) -> list[tuple[str, SourceFile]]:
+    """List the files of a source as (relative path, file), sorted by relative path.
 
     Args:
         request: Gives the folder that `path` starts from and the patterns.
-        path: One file, which is then taken whatever its name, or a folder.
+        path: Path or URL of one file, which is then taken whatever its name, or of a folder.
         default: Patterns for a folder when the corpus names none.
 
     Raises:
         CorpusError: The path does not exist, a named pattern matches nothing, or nothing is left.
     """
-    root = request.folder / path
-    if root.is_file():
-        return [(root.name, root)]
-    if not root.is_dir():
+    root = path if is_url(path) else str(request.folder / path)
+    try:
+        files = list_files(root)
+    except CorpusError as error:
         raise CorpusError(
-            f"corpus {request.corpus!r}, field 'source.path': {root} does not exist; "
-            "correct the path (relative paths start from the catalogue's folder)"
-        )
+            f"corpus {request.corpus!r}, field 'source.path': {error} "
+            "(relative paths start from the catalogue's folder)"
+        ) from error
+    if len(files) == 1 and files[0].address == root:
+        return [(files[0].name, files[0])]
     patterns = request.select or tuple(default)
     selection = PathSelection(patterns, request.exclude)
-    files = [(file.relative_to(root).as_posix(), file) for file in root.rglob("*")]
-    chosen = sorted(
-        (name, file) for name, file in files if file.is_file() and selection.takes(name)
-    )
+    chosen = [(file.name, file) for file in files if selection.takes(file.name)]
     if request.select:
-        selection.require_all_matched(str(root), corpus=request.corpus)
+        selection.require_all_matched(root, corpus=request.corpus)
     if not chosen:
         raise CorpusError(
             f"corpus {request.corpus!r}, field 'select': no file of {root} is left by select "

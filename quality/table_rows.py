@@ -29,14 +29,15 @@ def require_columns(schema: pa.Schema, request: ReadRequest, *, source: str) -> 
         kind = schema.field(index).type
         if pa.types.is_dictionary(kind):
             kind = kind.value_type
-        if not (_is_text(kind) or (field == "id_column" and pa.types.is_integer(kind))):
+        if not (is_text(kind) or (field == "id_column" and pa.types.is_integer(kind))):
             raise CorpusError(
                 f"corpus {request.corpus!r}, field {field!r}: column {column!r} of {source} is "
                 f"{kind}, not text; name a column of strings"
             )
 
 
-def _is_text(kind: pa.DataType) -> bool:
+def is_text(kind: pa.DataType) -> bool:
+    """Whether a column of this type can hold texts: strings, or bytes that may be UTF-8."""
     return bool(
         pa.types.is_string(kind)
         or pa.types.is_large_string(kind)
@@ -73,7 +74,7 @@ def _values(column: pa.Array | pa.ChunkedArray) -> list[object]:
     """Take the values out as bytes where they are text, so that bad bytes cannot stop a batch."""
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
-    if _is_text(column.type):
+    if is_text(column.type):
         column = column.cast(pa.large_binary())
     values: list[object] = column.to_pylist()
     return values

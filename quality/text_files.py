@@ -9,9 +9,6 @@ from quality.documents import CorpusError, Text, Unreadable
 from quality.extractors import EXTRACTORS, ExtractionError, Extractor
 from quality.path_selection import compile_pattern
 
-MAX_FILE_BYTES = 256 * 2**20
-"""A larger file is put aside, for a file is held in memory as a whole."""
-
 
 def choose_extractor(path: str, extract: Mapping[str, str]) -> Extractor:
     """Find the extractor of the first pattern that matches a relative path; plain if none does."""
@@ -34,15 +31,6 @@ def require_extractors(extract: Mapping[str, str]) -> None:
                 f"extract {pattern!r}: unknown extractor {name!r}; "
                 f"choose one of {sorted(EXTRACTORS)}"
             )
-
-
-def too_large(source: str, num_bytes: int) -> Unreadable:
-    """Put a file aside that would not fit into memory beside others."""
-    return Unreadable(
-        source=source,
-        reason="too_large",
-        detail=f"{num_bytes} bytes, limit {MAX_FILE_BYTES}; split the file",
-    )
 
 
 def read_text_file(

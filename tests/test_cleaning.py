@@ -3,10 +3,13 @@ import json
 
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from quality import document_batches
 from quality.cleaning import clean_corpus
 from quality.cleaning_profiles import CLEANING_PROFILES, CleaningProfile, find_profile
+from quality.dedup.exact import text_hash
 from quality.document_batches import RAW_COLUMNS, BadDocuments
 from quality.measurement import MEASURES
 
@@ -125,7 +128,7 @@ def test_every_document_is_kept_or_on_record(tmp_path):
 def test_tables_have_the_promised_columns_and_thresholds_can_be_tried_again(tmp_path):
     _, kept, rejected, _ = clean(tmp_path, [prose(0), "Too short."])
     assert kept.columns == [*RAW_COLUMNS, *MEASURES]
-    verdict = ["id", "operator", "reason", "metric", "value", "limit", "text", "language"]
+    verdict = ["id", "operator", "reason", "metric", "value", "limit", "text", "source", "language"]
     assert rejected.columns == [*verdict, *MEASURES]
     assert kept["detected_language"].to_list() == ["en"]
     looser = CleaningProfile(name="looser", filters={"length": {"min_words": 2}})
@@ -212,9 +215,69 @@ def test_the_matching_profile_keeps_what_web_prose_thresholds_reject(
         assert clean(folder, [text], name, language=[language])[0].kept == kept
 
 
+PLAIN = """The harbour lies at the end of a narrow valley, and the road that leads to it is old.
+In winter the fishermen mend their nets by the fire; some of them have never seen a city.
+My grandmother used to say that every boat has a name it keeps to itself.
+Nobody believed her, but we would sit with her on the wall and listen until dark.
+When the wind turned, she folded her hands, looked at the water and was silent."""
+
+
 @pytest.mark.parametrize("profile", CLEANING_PROFILES)
 def test_every_profile_keeps_plain_prose(tmp_path, profile):
-    assert clean(tmp_path, [prose(3)], profile)[0].kept == 1
+    assert clean(tmp_path, [PLAIN], profile)[0].kept == 1
+
+
+def test_the_web_profile_keeps_what_its_rules_for_lines_leave(tmp_path):
+    page = f"Home\n\n{PLAIN} [edit]\n\nThis site uses cookies to work."
+    _, kept, rejected, _ = clean(tmp_path, [page, page + " {", "Home"], "web")
+    assert kept["text"].to_list() == [PLAIN]
+    assert kept["num_chars"].to_list() == [len(PLAIN)]
+    assert kept["num_words"].to_list() == [len(PLAIN.split())]
+    assert kept["c4_dropped_lines"].to_list() == [2]
+    assert kept["text_hash"].to_list() == [text_hash(PLAIN)]
+    # Of a rejected document the whole text stays on record.
+    assert rejected["text"].to_list() == [page + " {", "Home"]
+    assert rejected["reason"].to_list() == ["an opening brace", "too few words"]
+
+
+DOCUMENTS = st.lists(
+    st.one_of(
+        st.integers(0, 5).map(prose),
+        st.sampled_from([PLAIN, PLAIN + "\r\n\x00", "Too short.", "", "große Stadt\n" * 30, CODE]),
+        st.text(max_size=30),
+    ),
+    min_size=1,
+    max_size=8,
+)
+
+
+@settings(deadline=None, max_examples=12)
+@given(DOCUMENTS, st.sampled_from(["prose", "web", "code"]), st.randoms(use_true_random=False))
+def test_laws_of_cleaning(tmp_path_factory, texts, profile, random):
+    """Rows reconcile, the order decides only which copy stays, cleaning again changes nothing."""
+    names = [f"doc-{number}" for number in range(len(texts))]
+    summary, kept, rejected, _ = clean(tmp_path_factory.mktemp("one"), texts, profile)
+    assert sorted([*kept["id"], *rejected["id"]]) == sorted(names)
+    assert summary.raw == summary.kept + rejected.height
+
+    order = random.sample(range(len(texts)), len(texts))
+    _, others, _, _ = clean(
+        tmp_path_factory.mktemp("two"),
+        [texts[number] for number in order],
+        profile,
+        id=[names[number] for number in order],
+    )
+    assert sorted(others["text"]) == sorted(kept["text"])
+
+    if kept.height:
+        again = clean(tmp_path_factory.mktemp("three"), kept["text"].to_list(), profile)
+        assert again[0].unchanged == kept.height
+        remaining = again[1]["text"].to_list()
+        assert remaining == [text for text in kept["text"] if text in remaining]
+        if profile != "web":
+            # The web profile judges some things before it edits lines: the text is settled after
+            # one pass, but its verdict may be another when the lines are gone.
+            assert again[0].kept == kept.height
 
 
 def test_missing_corpus(tmp_path):

@@ -62,3 +62,23 @@ def test_bad_threshold_is_an_error(thresholds, message):
 def test_unknown_field_is_an_error():
     with pytest.raises(ValueError, match="dedupe"):
         CleaningProfile(name="mine", filters={}, dedupe=True)
+
+
+def test_web_is_the_chain_of_fineweb_as_published():
+    web = find_profile("web")
+    assert [name for name, _ in web.rules()][1:] == (
+        ["gopher_repetition"] * 13 + ["gopher_quality"] * 10 + ["c4"] * 3 + ["fineweb"] * 5
+    )
+    assert web.edits_lines
+    assert not find_profile("prose").edits_lines
+    assert {
+        ("gopher_repetition", "gopher_top_2gram_char_share", "<= 0.2"),
+        ("gopher_repetition", "gopher_repeated_10gram_char_share", "<= 0.1"),
+        ("gopher_quality", "gopher_num_words", ">= 50"),
+        ("gopher_quality", "gopher_num_stop_words", ">= 2"),
+        ("c4", "c4_num_sentences", ">= 5"),
+        ("fineweb", "fineweb_terminal_line_share", ">= 0.12"),
+        ("fineweb", "fineweb_duplicate_line_char_share", "<= 0.01"),
+        ("fineweb", "fineweb_short_line_share", "<= 0.67"),
+        ("fineweb", "fineweb_newline_word_ratio", "<= 0.3"),
+    } <= limits(web)

@@ -6,6 +6,7 @@ import pytest
 from quality import document_batches
 from quality.corpus_profile import profile_corpus, write_profile
 from quality.document_batches import BadDocuments
+from quality.languages import identify_languages
 
 ENGLISH = "The committee shall meet at least once a year and publish a report of its work."
 GERMAN = "Der Ausschuss tritt mindestens einmal im Jahr zusammen und berichtet dem Parlament."
@@ -98,7 +99,9 @@ def test_written_profile_is_json_and_repeats(tmp_path):
     write_profile(profile, tmp_path)
     assert (tmp_path / "profile.json").read_text() == text
     content = json.loads(text)
-    assert content["languages"] == {"en": {"num_chars": len(ENGLISH), "num_documents": 1}}
+    (confidence,) = identify_languages([ENGLISH])[1]
+    found = {"num_chars": len(ENGLISH), "num_documents": 1, "mean_confidence": confidence}
+    assert content["languages"] == {"en": found}
 
 
 def test_bad_input(tmp_path):

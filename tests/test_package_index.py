@@ -4,7 +4,7 @@ import zipfile
 
 import pytest
 
-from quality import text_files
+from quality import documents
 from quality.distributions import file_sha256
 from quality.documents import CorpusError, ReadRequest
 from quality.readers import package_index
@@ -83,12 +83,10 @@ def test_a_wheel_is_read_too(links, tmp_path):
 
 
 def test_a_large_member_is_put_aside(links, tmp_path, monkeypatch):
-    for module in (package_index, text_files):
-        monkeypatch.setattr(module, "MAX_FILE_BYTES", 5)
+    for module in (package_index, documents):
+        monkeypatch.setattr(module, "MAX_DOCUMENT_BYTES", 5)
     items = read(reader_of(publish_sdist(links)), tmp_path, ("docs/a.rst",))
-    assert [(i.reason, i.detail) for i in items] == [
-        ("too_large", "7 bytes, limit 5; split the file")
-    ]
+    assert [(i.reason, i.detail) for i in items] == [("too_large", "7 bytes, limit 5; split it")]
 
 
 @pytest.mark.parametrize(

@@ -61,9 +61,8 @@ def test_files_come_sorted_and_a_single_file_has_any_name(tmp_path):
         (tmp_path / name).write_text("x")
     names = [name for name, _ in find_files(ask(tmp_path), ".", default=["**/*.txt"])]
     assert names == ["a.txt", "b/x.txt"]
-    assert find_files(ask(tmp_path), "b/y.md", default=["**/*.txt"]) == [
-        ("y.md", tmp_path / "b" / "y.md")
-    ]
+    ((name, file),) = find_files(ask(tmp_path), "b/y.md", default=["**/*.txt"])
+    assert (name, file.address) == ("y.md", str(tmp_path / "b" / "y.md"))
     chosen = find_files(ask(tmp_path, select=["b/*"], exclude=["**/x*"]), ".", default=[])
     assert [name for name, _ in chosen] == ["b/y.md"]
 

@@ -1,9 +1,8 @@
 import pytest
 
-from quality import text_files
 from quality.documents import CorpusError, Text, Unreadable
 from quality.extractors import extract_body, extract_plain
-from quality.text_files import choose_extractor, read_text_file, require_extractors, too_large
+from quality.text_files import choose_extractor, read_text_file, require_extractors
 
 
 def read(content, path="a/b.txt", extract=None):
@@ -54,8 +53,3 @@ def test_the_first_matching_pattern_chooses_the_extractor():
 def test_an_unknown_extractor_is_refused():
     with pytest.raises(CorpusError, match=r"unknown extractor 'pdf'; choose one of \['body'"):
         require_extractors({"**": "pdf"})
-
-
-def test_the_size_limit_is_stated(monkeypatch):
-    monkeypatch.setattr(text_files, "MAX_FILE_BYTES", 10)
-    assert too_large("f", 11).detail == "11 bytes, limit 10; split the file"

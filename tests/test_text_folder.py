@@ -3,6 +3,7 @@ import pytest
 from quality.documents import CorpusError, ReadRequest, Text
 from quality.readers import text_folder
 from quality.readers.text_folder import TextFolderReader
+from quality.source_files import SourceFile
 
 
 def read(reader, folder, select=()):
@@ -36,7 +37,7 @@ def test_the_extractor_goes_by_the_path(tmp_path):
 
 
 def test_a_file_that_is_too_large_is_put_aside(tmp_path, monkeypatch):
-    monkeypatch.setattr(text_folder, "MAX_FILE_BYTES", 3)
+    monkeypatch.setattr(text_folder, "MAX_DOCUMENT_BYTES", 3)
     (tmp_path / "a.txt").write_text("four")
     assert [item.reason for item in read(TextFolderReader(path="."), tmp_path)] == ["too_large"]
 
@@ -47,8 +48,7 @@ def test_a_missing_folder_is_an_error(tmp_path):
 
 
 def test_a_file_that_vanishes_is_an_error(tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        text_folder, "find_files", lambda *_, **__: [("gone.txt", tmp_path / "gone.txt")]
-    )
+    gone = SourceFile(name="gone.txt", address=str(tmp_path / "gone.txt"))
+    monkeypatch.setattr(text_folder, "find_files", lambda *_, **__: [("gone.txt", gone)])
     with pytest.raises(CorpusError, match=r"gone.txt cannot be read \(.*check that it exists"):
         read(TextFolderReader(path="."), tmp_path)

@@ -19,11 +19,11 @@ Replacement characters at most 0.001: no published value; one in a thousand is a
 
 from typing import Annotated
 
-import polars as pl
 from pydantic import ConfigDict, Field, NonNegativeFloat
 from pydantic.dataclasses import dataclass
 
-from quality.filters.rules import Filter, Rule, at_least, at_most, ratio
+from quality.filters.rules import Filter, Rule, at_least, at_most, count, ratio
+from quality.text_counts import Count
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
@@ -65,20 +65,14 @@ class CharacterClassSettings:
         )
 
 
-def _count(pattern: str) -> pl.Expr:
-    return pl.col("text").str.count_matches(pattern)
-
-
 CHARACTER_CLASSES = Filter(
     metrics={
-        "alphabetic_share": ratio(_count(r"\p{Alphabetic}"), pl.col("num_chars")),
-        "digit_share": ratio(_count(r"\p{Nd}"), _count(r"\S")),
-        "symbol_share": ratio(_count(r"[^\p{Alphabetic}\p{M}\p{N}\s]"), _count(r"\S")),
-        "alphabetic_word_share": ratio(
-            _count(r"[^\s\p{Alphabetic}]*\p{Alphabetic}\S*"), pl.col("num_words")
-        ),
-        "symbol_word_ratio": ratio(_count(r"#|…|\.\.\."), pl.col("num_words")),
-        "replacement_share": ratio(_count("\ufffd"), pl.col("num_chars")),
+        "alphabetic_share": ratio(Count.ALPHABETIC_CHARS, Count.CHARS),
+        "digit_share": ratio(Count.DECIMAL_CHARS, Count.DARK_CHARS),
+        "symbol_share": ratio(Count.SYMBOL_CHARS, Count.DARK_CHARS),
+        "alphabetic_word_share": ratio(Count.ALPHABETIC_WORDS, Count.WORDS),
+        "symbol_word_ratio": ratio(count(Count.HASHES) + count(Count.ELLIPSES), Count.WORDS),
+        "replacement_share": ratio(Count.REPLACEMENT_CHARS, Count.CHARS),
     },
     settings=CharacterClassSettings,
 )

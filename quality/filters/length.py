@@ -13,7 +13,8 @@ import polars as pl
 from pydantic import ConfigDict, NonNegativeFloat, NonNegativeInt
 from pydantic.dataclasses import dataclass
 
-from quality.filters.rules import Filter, Rule, at_least, at_most, ratio
+from quality.filters.rules import Filter, Rule, at_least, at_most, count, ratio
+from quality.text_counts import Count
 
 NUM_CHARS = pl.col("text").str.len_chars().cast(pl.Int64)
 NUM_WORDS = pl.col("text").str.count_matches(r"\S+").cast(pl.Int64)
@@ -50,11 +51,10 @@ class LengthSettings:
 
 LENGTH = Filter(
     metrics={
-        "mean_word_chars": ratio(
-            pl.col("text").str.count_matches(r"\S"),
-            pl.col("num_words"),
-        )
+        "num_chars": count(Count.CHARS),
+        "num_words": count(Count.WORDS),
+        "mean_word_chars": ratio(Count.DARK_CHARS, Count.WORDS),
     },
     settings=LengthSettings,
 )
-"""The filter; `num_chars` and `num_words` are columns of every cleaned document anyway."""
+"""The filter."""

@@ -12,11 +12,11 @@ longest at most 1000) are for code: off by default, since prose is often one lin
 
 from typing import Annotated
 
-import polars as pl
 from pydantic import ConfigDict, Field, NonNegativeFloat, NonNegativeInt
 from pydantic.dataclasses import dataclass
 
-from quality.filters.rules import Filter, Rule, at_most, ratio
+from quality.filters.rules import Filter, Rule, at_most, count, ratio
+from quality.text_counts import Count
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
@@ -44,24 +44,14 @@ class LineShapeSettings:
         )
 
 
-def _count(pattern: str) -> pl.Expr:
-    return pl.col("text").str.count_matches(pattern)
-
-
-_NUM_BREAKS = _count("\n")
-_FILLED_LINES = _count(r"(?m)^[^\n]*\S")
-
 LINE_SHAPE = Filter(
     metrics={
-        "mean_line_chars": ratio(pl.col("num_chars") - _NUM_BREAKS, _NUM_BREAKS + 1),
-        "max_line_chars": pl.col("text")
-        .str.split("\n")
-        .list.eval(pl.element().str.len_chars())
-        .list.max()
-        .fill_null(0)
-        .cast(pl.Int64),
-        "bullet_line_share": ratio(_count(r"(?m)^[^\S\n]*[-*•‣◦▪●]"), _FILLED_LINES),
-        "ellipsis_line_share": ratio(_count(r"(?m)(?:…|\.\.\.)$"), _FILLED_LINES),
+        "mean_line_chars": ratio(
+            count(Count.CHARS) - count(Count.NEWLINES), count(Count.NEWLINES) + 1
+        ),
+        "max_line_chars": count(Count.MAX_LINE_CHARS),
+        "bullet_line_share": ratio(Count.BULLET_LINES, Count.FILLED_LINES),
+        "ellipsis_line_share": ratio(Count.ELLIPSIS_LINES, Count.FILLED_LINES),
     },
     settings=LineShapeSettings,
 )

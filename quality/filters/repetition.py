@@ -18,7 +18,8 @@ import polars as pl
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from quality.filters.rules import Filter, Rule, at_most, ratio
+from quality.filters.rules import Filter, Rule, at_most, count, ratio
+from quality.text_counts import Count
 
 MIN_TOP_COPIES = 4
 """Fewest copies at which the most frequent line counts as one that fills the document."""
@@ -50,23 +51,14 @@ class RepetitionSettings:
         )
 
 
-_LINE = pl.element()
-_LINES = (
-    pl.col("text")
-    .str.split("\n")
-    .list.eval(_LINE.str.strip_chars().filter(_LINE.str.strip_chars() != ""))
-)
-_LINE_CHARS = _LINES.list.eval(_LINE.str.len_chars()).list.sum()
-_REPEATED = _LINES.list.eval(_LINE.filter(~_LINE.is_first_distinct()))
-_REPEATED_CHARS = _REPEATED.list.eval(_LINE.str.len_chars()).list.sum()
-_TOP_COUNT = _LINES.list.eval(_LINE.unique_counts().max()).list.first().fill_null(0)
-
 REPETITION = Filter(
     metrics={
-        "duplicate_line_share": ratio(_REPEATED.list.len(), _LINES.list.len()),
-        "duplicate_line_char_share": ratio(_REPEATED_CHARS, _LINE_CHARS),
-        "top_line_share": pl.when(_TOP_COUNT >= MIN_TOP_COPIES)
-        .then(ratio(_TOP_COUNT, _LINES.list.len()))
+        "duplicate_line_share": ratio(Count.REPEATED_FILLED_LINES, Count.FILLED_LINES),
+        "duplicate_line_char_share": ratio(
+            Count.REPEATED_FILLED_LINE_CHARS, Count.FILLED_LINE_CHARS
+        ),
+        "top_line_share": pl.when(count(Count.TOP_LINE_COPIES) >= MIN_TOP_COPIES)
+        .then(ratio(Count.TOP_LINE_COPIES, Count.FILLED_LINES))
         .otherwise(0.0),
     },
     settings=RepetitionSettings,

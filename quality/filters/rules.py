@@ -1,4 +1,4 @@
-"""What a filter is made of: metrics computed from the text, and rules on the metric columns.
+"""What a filter is made of: metrics made of counts, and rules on the metric columns.
 
 The two are apart so that thresholds can be tried again on stored metrics without reading a text:
 a rule's `fails` names metric columns only.
@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import polars as pl
+
+from quality.text_counts import Count
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,9 +40,11 @@ class Filter:
     """A family of metrics with the rules that can be put on them."""
 
     metrics: Mapping[str, pl.Expr]
-    """Metric column -> expression on the columns `text`, `num_chars` and `num_words`."""
+    """Metric column -> expression on the columns of `quality.text_counts`."""
     settings: Callable[..., FilterSettings]
     """Class of the thresholds: published values as defaults, None switches a rule off."""
+    edits_lines: bool = False
+    """Whether C4's rules for lines edit the text where this filter is in force."""
 
 
 def at_least(metric: str, limit: float | None, reason: str) -> tuple[Rule, ...]:
@@ -59,7 +63,14 @@ def at_most(metric: str, limit: float | None, reason: str) -> tuple[Rule, ...]:
     return (Rule(reason=reason, metric=metric, limit=f"<= {limit:g}", fails=fails),)
 
 
-def ratio(numerator: pl.Expr, denominator: pl.Expr) -> pl.Expr:
+def count(number: Count) -> pl.Expr:
+    """One of the counts as a metric."""
+    return pl.col(number.name.lower())
+
+
+def ratio(numerator: Count | pl.Expr, denominator: Count | pl.Expr) -> pl.Expr:
     """Quotient as float64, 0 where the denominator is 0."""
-    quotient = numerator.cast(pl.Float64) / denominator.cast(pl.Float64)
-    return pl.when(denominator > 0).then(quotient).otherwise(0.0)
+    top, bottom = (
+        count(part) if isinstance(part, Count) else part for part in (numerator, denominator)
+    )
+    return pl.when(bottom > 0).then(top / bottom).otherwise(0.0)

@@ -1,24 +1,15 @@
-"""Read JSON lines, plain or compressed (.gz, .zst), one line at a time.
+"""Read JSON lines, plain or compressed (.gz, .zst), one line at a time."""
 
-Arrow decompresses both: unlike the streaming readers of other libraries it tells a truncated file
-from a complete one.
-"""
-
-import io
-import json
 from collections.abc import Iterator
-from pathlib import Path
 
-import pyarrow as pa
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
 from quality.documents import CorpusError, ReadRequest, Text, Unreadable
+from quality.json_lines import JSONL_PATTERNS, Record, read_records
 from quality.path_selection import find_files
+from quality.source_files import SourceFile
 from quality.table_rows import read_row
-
-COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
-DEFAULT_PATTERNS = ("**/*.jsonl", "**/*.jsonl.gz", "**/*.jsonl.zst")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, config=ConfigDict(extra="forbid"))
@@ -26,7 +17,7 @@ class JsonlReader:
     """Settings of a corpus with `reader: jsonl`."""
 
     path: str
-    """File or folder; relative paths start from the catalogue's folder."""
+    """File or folder, or its URL; relative paths start from the catalogue's folder."""
 
     def read(self, request: ReadRequest) -> Iterator[Text | Unreadable]:
         """Yield one text per line, files sorted by path; blank lines are no rows.
@@ -34,23 +25,29 @@ class JsonlReader:
         Raises:
             CorpusError: A file is missing or truncated, or none of its rows has a named column.
         """
-        for name, file in find_files(request, self.path, default=DEFAULT_PATTERNS):
+        for name, file in find_files(request, self.path, default=JSONL_PATTERNS):
             seen = _SeenColumns(request, file)
-            for row, line in enumerate(_lines(file, request), start=1):
-                if line.strip():
-                    yield _read_line(line, request, seen, path=name, row=row)
+            try:
+                for row, record in read_records(file):
+                    if isinstance(record, Unreadable):
+                        yield record
+                    else:
+                        seen.add(record)
+                        yield _read_record(record, request, path=name, row=row)
+            except CorpusError as error:
+                raise CorpusError(f"corpus {request.corpus!r}: {error}") from error
             seen.require()
 
 
 class _SeenColumns:
     """Remembers whether any row of a file had the named columns."""
 
-    def __init__(self, request: ReadRequest, file: Path) -> None:
+    def __init__(self, request: ReadRequest, file: SourceFile) -> None:
         self._request = request
         self._file = file
         self._columns: set[str] = set()
 
-    def add(self, record: dict[str, object]) -> None:
+    def add(self, record: Record) -> None:
         self._columns.update(record)
 
     def require(self) -> None:
@@ -65,31 +62,8 @@ class _SeenColumns:
                 )
 
 
-def _lines(file: Path, request: ReadRequest) -> Iterator[bytes]:
-    try:
-        stream = pa.input_stream(str(file), compression=COMPRESSIONS.get(file.suffix))
-        with io.BufferedReader(stream) as lines:
-            yield from lines
-    except (pa.ArrowException, OSError) as error:
-        raise CorpusError(
-            f"corpus {request.corpus!r}: {file} cannot be read to its end ({error}); fetch it again"
-        ) from error
-
-
-def _read_line(
-    line: bytes, request: ReadRequest, seen: _SeenColumns, *, path: str, row: int
-) -> Text | Unreadable:
+def _read_record(record: Record, request: ReadRequest, *, path: str, row: int) -> Text | Unreadable:
     source = f"{path}:{row}"
-    try:
-        record = json.loads(line.decode())
-    except UnicodeDecodeError as error:
-        return Unreadable(source=source, reason="invalid_utf8", detail=str(error))
-    except (json.JSONDecodeError, RecursionError) as error:
-        return Unreadable(source=source, reason="invalid_json", detail=str(error))
-    if not isinstance(record, dict):
-        detail = f"a JSON {type(record).__name__} instead of an object"
-        return Unreadable(source=source, reason="no_object", detail=detail)
-    seen.add(record)
     if request.text_column not in record:
         detail = f"the row has no {request.text_column!r}, only {sorted(record)}"
         return Unreadable(source=source, reason="missing_text_column", detail=detail)

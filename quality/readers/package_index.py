@@ -13,9 +13,16 @@ from pydantic.dataclasses import dataclass
 
 from quality.archives import TAR_SUFFIXES, ZIP_SUFFIXES, Member, iterate_members
 from quality.distributions import Distribution, fetch_distribution
-from quality.documents import CorpusError, ReadRequest, Text, Unreadable
+from quality.documents import (
+    MAX_DOCUMENT_BYTES,
+    CorpusError,
+    ReadRequest,
+    Text,
+    Unreadable,
+    too_large,
+)
 from quality.path_selection import PathSelection
-from quality.text_files import MAX_FILE_BYTES, read_text_file, require_extractors, too_large
+from quality.text_files import read_text_file, require_extractors
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, config=ConfigDict(extra="forbid"))
@@ -70,7 +77,7 @@ class PackageIndexReader:
         if member.read is None:
             detail = "a link or a device, which has no content of its own"
             yield Unreadable(source=source, reason="no_regular_file", detail=detail)
-        elif member.num_bytes > MAX_FILE_BYTES:
+        elif member.num_bytes > MAX_DOCUMENT_BYTES:
             yield too_large(source, member.num_bytes)
         else:
             yield from read_text_file(

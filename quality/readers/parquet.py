@@ -19,7 +19,7 @@ class ParquetReader:
     """Settings of a corpus with `reader: parquet`."""
 
     path: str
-    """File or folder; relative paths start from the catalogue's folder. Folder: `**/*.parquet`."""
+    """File or folder (`**/*.parquet`), or its URL; relative paths start from the catalogue."""
 
     def read(self, request: ReadRequest) -> Iterator[Text | Unreadable]:
         """Yield one text per row, files sorted by path.
@@ -29,7 +29,7 @@ class ParquetReader:
         """
         for name, file in find_files(request, self.path, default=("**/*.parquet",)):
             try:
-                with pq.ParquetFile(file) as table:
+                with file.open() as stored, pq.ParquetFile(stored) as table:
                     require_columns(table.schema_arrow, request, source=str(file))
                     columns = [c for c in (request.text_column, request.id_column) if c]
                     row = 1

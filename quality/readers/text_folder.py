@@ -6,9 +6,16 @@ from dataclasses import field
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
-from quality.documents import CorpusError, ReadRequest, Text, Unreadable
+from quality.documents import (
+    MAX_DOCUMENT_BYTES,
+    CorpusError,
+    ReadRequest,
+    Text,
+    Unreadable,
+    too_large,
+)
 from quality.path_selection import find_files
-from quality.text_files import MAX_FILE_BYTES, read_text_file, require_extractors, too_large
+from quality.text_files import read_text_file, require_extractors
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, config=ConfigDict(extra="forbid"))
@@ -16,7 +23,7 @@ class TextFolderReader:
     """Settings of a corpus with `reader: text_folder`."""
 
     path: str
-    """Folder (default `**/*.txt`) or file; relative paths start from the catalogue's folder."""
+    """Folder (default `**/*.txt`) or file, or its URL; relative paths start from the catalogue."""
     extract: dict[str, str] = field(default_factory=dict)
     """Pattern of paths -> extractor; the first match counts; without one a file is plain text."""
 
@@ -31,10 +38,12 @@ class TextFolderReader:
         """
         for name, file in find_files(request, self.path, default=("**/*.txt",)):
             try:
-                if file.stat().st_size > MAX_FILE_BYTES:
-                    yield too_large(name, file.stat().st_size)
+                num_bytes = file.num_bytes()
+                if num_bytes > MAX_DOCUMENT_BYTES:
+                    yield too_large(name, num_bytes)
                     continue
-                content = file.read_bytes()
+                with file.open() as stream:
+                    content = stream.read()
             except OSError as error:
                 raise CorpusError(
                     f"corpus {request.corpus!r}: {file} cannot be read ({error}); "

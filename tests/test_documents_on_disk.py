@@ -1,0 +1,381 @@
+"""Documents of an input: what comes out, what is put aside, and what is refused."""
+
+import gzip
+import json
+from pathlib import Path
+
+import fsspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import zstandard
+
+from quality import documents_on_disk, json_lines, json_tables, parquet_tables
+from quality.documents import CorpusError
+from quality.documents_on_disk import open_documents
+
+
+def lines(*rows):
+    return "".join(json.dumps(row) + "\n" for row in rows).encode()
+
+
+def gather(path, **options):
+    """All batches as (documents, rows, reasons by source)."""
+    documents = open_documents(str(path), **options)
+    batches = list(documents.batches())
+    rows = pa.concat_tables(batch.rows for batch in batches)
+    named = [pair for batch in batches for pair in zip(batch.ids, batch.texts, strict=True)]
+    aside = {item.source: item.reason for batch in batches for item in batch.unreadable}
+    assert rows.schema == documents.schema
+    assert sum(batch.num_rows_read for batch in batches) == documents.num_rows
+    assert [len(batch.sources) for batch in batches] == [b.rows.num_rows for b in batches]
+    return named, rows, aside
+
+
+ROWS = [{"id": f"k{i}", "text": f"text {i}", "score": i / 2, "tags": ["a", i]} for i in range(50)]
+
+
+@pytest.mark.parametrize(
+    ("name", "compress"),
+    [
+        ("d.jsonl", bytes),
+        ("d.jsonl.gz", gzip.compress),
+        ("d.jsonl.zst", zstandard.ZstdCompressor().compress),
+    ],
+)
+def test_json_lines_keep_every_column(tmp_path, name, compress):
+    (tmp_path / name).write_bytes(compress(lines(*ROWS)))
+    named, rows, aside = gather(tmp_path / name)
+    assert named == [(row["id"], row["text"]) for row in ROWS]
+    assert rows["score"].to_pylist() == [row["score"] for row in ROWS]
+    assert [json.loads(tags) for tags in rows["tags"].to_pylist()] == [r["tags"] for r in ROWS]
+    assert aside == {}
+
+
+def test_parquet_keeps_every_column_and_its_type(tmp_path):
+    table = pa.Table.from_pylist(
+        [{"key": 7, "body": "ä", "at": None, "more": {"x": [1]}}, {"key": 8, "body": "b"}],
+        schema=pa.schema(
+            {
+                "key": pa.int32(),
+                "body": pa.dictionary(pa.int8(), pa.string()),
+                "at": pa.timestamp("ms"),
+                "more": pa.struct({"x": pa.list_(pa.int8())}),
+            }
+        ),
+    )
+    pq.write_table(table, tmp_path / "d.parquet")
+    named, rows, _ = gather(tmp_path, text_column="body", id_column="key", leave_out=["at"])
+    assert named == [("7", "ä"), ("8", "b")]
+    assert rows.schema.field("key").type == pa.int32()
+    assert rows.drop_columns("body") == table.select(["key", "more"])
+    assert rows["body"].to_pylist() == ["ä", "b"]
+
+
+def test_without_ids_documents_are_named_by_file_and_row(tmp_path):
+    for name in ("b.jsonl", "a.jsonl", ".hidden.jsonl", "_temporary/c.jsonl"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(lines({"text": "x"}, {"text": "y"}))
+    named, rows, _ = gather(tmp_path)
+    assert [name for name, _ in named] == ["a.jsonl:1", "a.jsonl:2", "b.jsonl:1", "b.jsonl:2"]
+    assert rows.column_names == ["id", "text"]
+    assert rows["id"].to_pylist() == [name for name, _ in named]
+
+
+def test_bad_json_rows_are_put_aside_with_their_reason(tmp_path):
+    (tmp_path / "d.jsonl").write_bytes(
+        lines(
+            {"id": "a", "text": "good"},
+            {"id": "a", "text": "again"},
+            {"id": "b", "text": None},
+            {"id": "c", "text": 3},
+            {"id": None, "text": "no id"},
+            {"id": True, "text": "no id"},
+            {"id": " ", "text": "no id"},
+            {"id": "d", "text": " \n"},
+            {"id": "e"},
+            {"id": "f", "text": "\ud800"},
+            {"id": 1, "text": "a number"},
+        )
+        + b'{"id": "x", "text": "\xff"}\n[1]\n{"id": "y"\n'
+    )
+    named, _, aside = gather(tmp_path)
+    assert named == [("a", "good"), ("1", "a number")]
+    assert aside == {
+        "d.jsonl:2": "duplicate_id",
+        "d.jsonl:3": "null_text",
+        "d.jsonl:4": "text_is_no_string",
+        "d.jsonl:5": "no_id",
+        "d.jsonl:6": "no_id",
+        "d.jsonl:7": "no_id",
+        "d.jsonl:8": "empty",
+        "d.jsonl:9": "missing_text_column",
+        "d.jsonl:10": "invalid_unicode",
+        "d.jsonl:12": "invalid_utf8",
+        "d.jsonl:13": "no_object",
+        "d.jsonl:14": "invalid_json",
+    }
+
+
+def strings(*values):
+    """A string column whose bytes Arrow has not checked."""
+    return pa.array(values, pa.binary()).view(pa.string())
+
+
+@pytest.mark.parametrize("kind", [pa.string(), pa.binary()])
+def test_bad_parquet_rows_are_put_aside_with_their_reason(tmp_path, kind):
+    columns = {
+        "text": strings(b"good", b"\xff", None, b" ", b"x", b"y", b"z", b"w").view(kind),
+        "id": strings(b"a", b"b", b"c", b"d", None, b"\xfe", b"a", b"e"),
+        "more": pa.array([{"s": "x"}] * 7 + [None]),
+    }
+    pq.write_table(pa.table(columns), tmp_path / "d.parquet")
+    named, rows, aside = gather(tmp_path)
+    assert named == [("a", "good"), ("e", "w")]
+    assert rows["more"].to_pylist() == [{"s": "x"}, None]
+    assert aside == {
+        "d.parquet:2": "invalid_utf8",
+        "d.parquet:3": "null_text",
+        "d.parquet:4": "empty",
+        "d.parquet:5": "no_id",
+        "d.parquet:6": "invalid_utf8",
+        "d.parquet:7": "duplicate_id",
+    }
+
+
+def test_ids_are_unique_across_batches_and_files(tmp_path, monkeypatch):
+    monkeypatch.setattr(json_tables, "BATCH_ROWS", 2)
+    (tmp_path / "a.jsonl").write_bytes(lines(*ROWS[:5]))
+    (tmp_path / "b.jsonl").write_bytes(lines(*ROWS[3:7]))
+    documents = open_documents(str(tmp_path))
+    assert max(batch.num_rows_read for batch in documents.batches()) == 2
+    for _ in range(2):  # a second reading gives the same
+        named, _, aside = gather(tmp_path)
+        assert [name for name, _ in named] == [f"k{i}" for i in range(7)]
+        assert aside == {"b.jsonl:1": "duplicate_id", "b.jsonl:2": "duplicate_id"}
+
+
+def test_a_line_beyond_the_limit_is_passed_over_unheld(tmp_path, monkeypatch):
+    monkeypatch.setattr(json_lines, "MAX_DOCUMENT_BYTES", 100)
+    monkeypatch.setattr(json_lines, "BUFFER_BYTES", 16)
+    content = lines({"text": "a"}, {"text": "x" * 500}, {"text": "b"}, {"text": "y" * 500})
+    (tmp_path / "d.jsonl").write_bytes(content)
+    named, _, aside = gather(tmp_path)
+    assert [text for _, text in named] == ["a", "b"]
+    assert aside == {"d.jsonl:2": "too_large", "d.jsonl:4": "too_large"}
+    (detail,) = {
+        item.detail
+        for batch in open_documents(str(tmp_path)).batches()
+        for item in batch.unreadable
+        if item.source == "d.jsonl:2"
+    }
+    assert detail.startswith(f"{len(lines({'text': 'x' * 500}))} bytes, limit ")
+
+
+def test_a_parquet_text_beyond_the_limit_is_put_aside(tmp_path, monkeypatch):
+    monkeypatch.setattr(documents_on_disk, "MAX_DOCUMENT_BYTES", 100)
+    pq.write_table(pa.table({"text": ["a", "x" * 101, "x" * 100]}), tmp_path / "d.parquet")
+    named, _, aside = gather(tmp_path)
+    assert [name for name, _ in named] == ["d.parquet:1", "d.parquet:3"]
+    assert aside == {"d.parquet:2": "too_large"}
+
+
+def test_fat_rows_come_in_small_batches(tmp_path, monkeypatch):
+    monkeypatch.setattr(parquet_tables, "BATCH_BYTES", 10_000)
+    rows = [f"{i} " + "x" * 1000 for i in range(40)]
+    pq.write_table(
+        pa.table({"text": rows}), tmp_path / "d.parquet", compression="none", use_dictionary=False
+    )
+    sizes = [batch.rows.num_rows for batch in open_documents(str(tmp_path)).batches()]
+    assert max(sizes) == 9
+    assert sum(sizes) == 40
+
+
+def test_columns_of_several_files_are_widened_and_filled_with_nulls(tmp_path):
+    pq.write_table(pa.table({"text": ["a"], "n": pa.array([1], pa.int8())}), tmp_path / "a.parquet")
+    pq.write_table(pa.table({"n": [2**40], "text": ["b"], "m": ["x"]}), tmp_path / "b.parquet")
+    _, rows, _ = gather(tmp_path)
+    assert rows.select(["text", "n", "m"]).to_pylist() == [
+        {"text": "a", "n": 1, "m": None},
+        {"text": "b", "n": 2**40, "m": "x"},
+    ]
+
+
+def test_json_numbers_are_widened_only_without_loss(tmp_path):
+    (tmp_path / "a.jsonl").write_bytes(lines({"text": "a", "n": 1, "m": 2**60, "nothing": None}))
+    (tmp_path / "b.jsonl").write_bytes(lines({"text": "b", "n": 0.5, "m": 1}))
+    _, rows, _ = gather(tmp_path)
+    assert rows["n"].to_pylist() == [1.0, 0.5]
+    assert rows["m"].to_pylist() == [2**60, 1]
+    assert rows["nothing"].to_pylist() == [None, None]
+
+
+def parquet(folder, name, **columns):
+    pq.write_table(pa.table(columns), folder / name)
+
+
+def cut(path, share=0.5):
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * share)])
+
+
+def truncated_parquet(folder):
+    parquet(folder, "d.parquet", text=["a" * 100])
+    cut(folder / "d.parquet")
+    return {}, "d.parquet is no complete Parquet file .*fetch it again"
+
+
+def truncated_gzip(folder):
+    (folder / "d.jsonl.gz").write_bytes(gzip.compress(lines(*ROWS)))
+    cut(folder / "d.jsonl.gz")
+    return {}, "d.jsonl.gz cannot be read to its end .*fetch it again"
+
+
+def truncated_zstd(folder):
+    (folder / "d.jsonl.zst").write_bytes(zstandard.ZstdCompressor().compress(lines(*ROWS)))
+    cut(folder / "d.jsonl.zst")
+    return {}, "d.jsonl.zst cannot be read to its end .*fetch it again"
+
+
+def text_of_another_type(folder):
+    parquet(folder, "d.parquet", text=[1.5])
+    return {}, "column 'text' is double, not text; name another one with --text-column"
+
+
+def id_of_another_type(folder):
+    parquet(folder, "d.parquet", text=["a"], id=[1.5])
+    return {}, "column 'id' is double, not text; name another one with --id-column"
+
+
+def missing_text(folder):
+    parquet(folder, "d.parquet", body=["a"])
+    return {}, r"has no column 'text', only \['body'\]; name one of them with --text-column"
+
+
+def missing_id(folder):
+    (folder / "d.jsonl").write_bytes(lines({"text": "a"}))
+    return {"id_column": "key"}, r"no row of .* has a column 'key', only \['text'\].*--id-column"
+
+
+def second_file_without_text(folder):
+    (folder / "a.jsonl").write_bytes(lines({"text": "a"}))
+    (folder / "b.jsonl").write_bytes(lines({"body": "a"}))
+    return {}, r"no row of .*b.jsonl has a column 'text', only \['body'\]"
+
+
+def second_file_without_ids(folder):
+    parquet(folder, "a.parquet", text=["a"], id=["x"])
+    parquet(folder, "b.parquet", text=["a"])
+    return {}, "b.parquet has no column 'id'"
+
+
+def types_that_change(folder):
+    parquet(folder, "a.parquet", text=["a"], score=[1])
+    parquet(folder, "b.parquet", text=["a"], score=["high"])
+    return {}, "b.parquet: its columns do not fit .*score.*int64 vs large_string.*--leave-out"
+
+
+def values_that_change(folder):
+    (folder / "a.jsonl").write_bytes(lines({"text": "a", "score": 1}, {"text": "a", "score": "x"}))
+    return {}, r"'score' holds whole numbers \(a.jsonl:1\), strings \(a.jsonl:2\).*--leave-out"
+
+
+def numbers_that_would_lose_digits(folder):
+    (folder / "a.jsonl").write_bytes(lines({"text": "a", "n": 2**60}, {"text": "a", "n": 0.5}))
+    return {}, r"'n' holds large whole numbers \(a.jsonl:1\), fractions"
+
+
+def two_kinds_of_files(folder):
+    parquet(folder, "a.parquet", text=["a"])
+    (folder / "a.jsonl").write_bytes(lines({"text": "a"}))
+    return {}, r"holds Parquet and JSONL files \(a.parquet, a.jsonl\)"
+
+
+def no_documents(folder):
+    (folder / "readme.txt").write_text("x")
+    return {}, r"no Parquet or JSONL file .* among 1 files"
+
+
+def no_rows(folder):
+    (folder / "d.jsonl").write_bytes(b"\n")
+    return {}, "no rows"
+
+
+def one_column_for_both(folder):
+    parquet(folder, "a.parquet", text=["a"])
+    return {"id_column": "text"}, "must differ"
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        truncated_parquet,
+        truncated_gzip,
+        truncated_zstd,
+        text_of_another_type,
+        id_of_another_type,
+        missing_text,
+        missing_id,
+        second_file_without_text,
+        second_file_without_ids,
+        types_that_change,
+        values_that_change,
+        numbers_that_would_lose_digits,
+        two_kinds_of_files,
+        no_documents,
+        no_rows,
+        one_column_for_both,
+    ],
+    ids=lambda damage: damage.__name__,
+)
+def test_a_doubtful_input_is_refused_before_the_first_row(tmp_path, damage):
+    options, message = damage(tmp_path)
+    with pytest.raises(CorpusError, match=f"(?s){message}"):
+        open_documents(str(tmp_path), **options)
+
+
+def test_an_ignored_column_may_change(tmp_path):
+    values_that_change(tmp_path)
+    named, rows, _ = gather(tmp_path, leave_out=["score"])
+    assert len(named) == 2
+    assert rows.column_names == ["id", "text"]
+
+
+def test_damage_in_the_middle_of_a_parquet_file_is_an_error(tmp_path):
+    file = tmp_path / "d.parquet"
+    pq.write_table(pa.table({"text": [str(i) for i in range(5000)]}), file, compression="zstd")
+    content = bytearray(file.read_bytes())
+    content[100:400] = bytes(300)
+    file.write_bytes(bytes(content))
+    with pytest.raises(CorpusError, match="no complete Parquet file"):
+        list(open_documents(str(file)).batches())
+
+
+@pytest.mark.parametrize("scheme", ["file", "memory"])
+@pytest.mark.parametrize("kind", ["parquet", "jsonl"])
+def test_urls_are_read_like_paths(tmp_path, scheme, kind):
+    root = tmp_path.as_uri() if scheme == "file" else f"memory://{tmp_path.name}"
+    parquet(tmp_path, "local.parquet", text=["a", "b"])
+    content = {
+        "parquet": (tmp_path / "local.parquet").read_bytes(),
+        "jsonl": lines({"text": "a"}, {"text": "b"}),
+    }
+    Path(tmp_path / "local.parquet").unlink()
+    with fsspec.open(f"{root}/in/part.{kind}", "wb", auto_mkdir=True) as stream:
+        stream.write(content[kind])
+    for address in (f"{root}/in", f"{root}/in/part.{kind}"):
+        named, _, _ = gather(address)
+        assert named == [(f"part.{kind}:1", "a"), (f"part.{kind}:2", "b")]
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("memory://nothing/here", "does not exist or is empty"),
+        ("nonsense://x/y", "cannot be opened: .*nonsense"),
+        ("gone.parquet", "gone.parquet does not exist"),
+    ],
+)
+def test_an_address_where_nothing_is(address, message):
+    with pytest.raises(CorpusError, match=message):
+        open_documents(address)
