@@ -35,7 +35,7 @@ from quality.refiltering import refilter
 
 PEERS = ROOT / "benchmarks" / "peers"
 BATCH_ROWS = 1024
-VOCAB_SIZE = 4096
+VOCAB_SIZE = 32768
 _NGRAMS = {f"top_{n}_gram": f"gopher_top_{n}gram_char_share" for n in range(2, 5)}
 _NGRAMS |= {f"duplicated_{n}_n_grams": f"gopher_repeated_{n}gram_char_share" for n in range(5, 11)}
 PEER_REASONS = _NGRAMS | {
@@ -218,7 +218,7 @@ def compare_shards(source: Path, folder: Path, peer: Path, turns: int) -> tuple[
         ours=ours,
         theirs=theirs,
     )
-    told = ", ".join(f"{name} {size / 2**20:.0f} MiB" for name, size in memory.items())
+    told = ", ".join(f"{name} {size / 1024:.0f} MiB" for name, size in memory.items())
     return comparison, f"Peak memory of a whole process that writes the shards: {told}."
 
 
@@ -283,23 +283,20 @@ def _text_bytes(source: Path) -> int:
 
 
 def _run(command: Sequence[str]) -> tuple[float, int]:
-    """Run a script that prints its seconds; return them and the peak memory in bytes."""
+    """Run a script that prints its seconds and peak memory; return them, memory in KiB."""
     one = {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "RAYON_NUM_THREADS": "1"}
-    process = subprocess.Popen(
+    done = subprocess.run(
         command,
         cwd=ROOT,
         env={**os.environ, **one},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
+        capture_output=True,
         text=True,
+        check=False,
     )
-    assert process.stdout is not None
-    printed = process.stdout.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise SystemExit(f"{' '.join(command)} failed; run it by itself to see why")
-    return float(json.loads(printed.splitlines()[-1])["seconds"]), usage.ru_maxrss * 1024
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command)} failed: {done.stderr.strip().splitlines()[-1:]}")
+    told = json.loads(done.stdout.splitlines()[-1])
+    return float(told["seconds"]), int(told["peak_kib"])
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
 """Token shards as this project writes them, from Parquet, in a process of its own.
 
 `python benchmarks/token_shards.py IN.parquet OUT TOKENIZER_FOLDER`. Prints one JSON object like its
-peer, `benchmarks/peers/datatrove_tokens.py`.
+peer, `benchmarks/peers/datatrove_tokens.py`: processor seconds and the peak memory of the process.
 """
 
 import json
@@ -37,7 +37,9 @@ def main() -> None:
         eos_id=encoder.eos_id,
         tokenizer_digest=tokenizer_digest(folder),
     )
-    print(json.dumps({"seconds": time.process_time() - began}))
+    seconds = time.process_time() - began
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    print(json.dumps({"seconds": seconds, "peak_kib": int(status["VmHWM"].split()[0])}))
 
 
 if __name__ == "__main__":

@@ -48,7 +48,7 @@ def judge(measured: pl.DataFrame, rules: Sequence[OperatorRule]) -> pl.DataFrame
         ),
         pl.lit(None, dtype=pl.String),
     )
-    return numbered.with_columns(**told, value=value).drop(_RULE)
+    return numbered.with_columns(**told, value=value).select(*measured.columns, *VERDICT)
 
 
 def rule_limits(rules: Sequence[OperatorRule]) -> list[dict[str, str]]:

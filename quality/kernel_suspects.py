@@ -26,7 +26,7 @@ def find_suspects(
         table: `character_table()`.
         suspects: Receives one flag per text.
     """
-    odd = np.uint32(CONTROL | UNCOMPOSED)
+    odd = np.uint32(CONTROL | UNCOMPOSED | BREAK)
     for document in range(offsets.size - 1):
         position, end = offsets[document], offsets[document + 1]
         before = np.uint32(_LF)
@@ -37,19 +37,19 @@ def find_suspects(
                 point = byte
                 position += 1
                 if point == _LF:
-                    suspicious = before != _LF and table[before] & SPACE
+                    suspicious = before != _LF and (table[before] & SPACE) != 0
                 elif point == _SPACE:  # once U+00A0, the second half of a damaged letter
                     suspicious = before in (_FIRST_CAPITAL, _SECOND_CAPITAL)
                 else:
-                    suspicious = table[point] & (odd | BREAK)
+                    suspicious = (table[point] & odd) != 0
             else:
                 size = 2 if byte < 0xE0 else (3 if byte < 0xF0 else 4)
                 point = byte & (0x3F >> (size - 1))
                 for place in range(position + 1, position + size):
                     point = point << 6 | (np.uint32(data[place]) & 0x3F)
                 position += size
-                suspicious = before >= 0x80 or table[point] & (odd | BREAK)
+                suspicious = before >= 0x80 or (table[point] & odd) != 0
             before = point
         # A text never ends in white space, not even in a line feed.
-        blank = offsets[document] < end and table[before] & SPACE
+        blank = offsets[document] < end and (table[before] & SPACE) != 0
         suspects[document] = suspicious or blank

@@ -14,7 +14,7 @@ ODD = st.sampled_from("aé Â Ã\xa0\n\r\t\x00\x85\u2028\ufeffe\u0301ä日\u1112
     [
         ("", False),
         ("plain text,\n\tindented\n\n  x = y", False),
-        ("Grüße, naïve façade: ½ “quoted” – end", False),
+        ("Grüße, naïve façade: ½ “quoted” end", False),
         ("ends in a blank ", True),
         ("ends in a line feed\n", True),
         ("a blank \nbefore it", True),

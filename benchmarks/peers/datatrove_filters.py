@@ -1,7 +1,8 @@
 """The filter chain of FineWeb as datatrove runs it, Parquet to Parquet with rejects.
 
 Run by the peer's own Python: `python datatrove_filters.py IN.parquet OUT`. Prints one JSON object:
-the processor seconds of the steps, imports and the loading of the word splitter left out.
+the processor seconds of the steps, imports and the loading of the word splitter left out, and
+the peak memory of the whole process.
 """
 
 import json
@@ -42,7 +43,9 @@ def main() -> None:
         documents = step.run(documents)
     for _ in ParquetWriter(str(out / "kept"), compression="zstd").run(documents):
         pass
-    print(json.dumps({"seconds": time.process_time() - began}))
+    seconds = time.process_time() - began
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    print(json.dumps({"seconds": seconds, "peak_kib": int(status["VmHWM"].split()[0])}))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """Token shards as datatrove writes them, from Parquet.
 
 Run by the peer's own Python: `python datatrove_tokens.py IN.parquet OUT TOKENIZER.json`. Prints one
-JSON object: processor seconds of the step, imports and the loading of the tokenizer left out.
+JSON object: processor seconds of the step, imports and the loading of the tokenizer left out, and
+the peak memory of the whole process.
 """
 
 import json
@@ -26,7 +27,9 @@ def main() -> None:
     step.tokenizer.encode("warm")
     began = time.process_time()
     step.run(ParquetReader(str(source.parent), glob_pattern=source.name).run())
-    print(json.dumps({"seconds": time.process_time() - began}))
+    seconds = time.process_time() - began
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    print(json.dumps({"seconds": seconds, "peak_kib": int(status["VmHWM"].split()[0])}))
 
 
 if __name__ == "__main__":
