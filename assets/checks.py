@@ -7,8 +7,10 @@ the asset's partitions, so that one bad partition holds back only its own childr
 import json
 from pathlib import Path
 
+from assets.baselines import DRIFT_GATES, judge_drift
 from assets.gate_checks import make_gate_check
-from assets.partitions import PRESET, corpus_partitions, domain_partitions
+from assets.partitions import CATALOGUE, PRESET, corpus_partitions, domain_partitions
+from quality.coverage import judge_coverage
 from quality.gates import Criterion
 from quality.suites import token_shards
 
@@ -31,6 +33,29 @@ cleaned_documents = make_gate_check(
     "cleaned_shards",
     "cleaned_documents",
     description="Every raw document is kept or accounted for; what is kept is clean and unique.",
+    partitions_def=corpus_partitions,
+)
+raw_drift = make_gate_check(
+    "raw_corpora",
+    DRIFT_GATES["raw_corpora"],
+    description="About as many documents, lengths and languages as in the accepted version.",
+    judge_version=judge_drift,
+    partitions_def=corpus_partitions,
+)
+cleaned_drift = make_gate_check(
+    "cleaned_shards",
+    DRIFT_GATES["cleaned_shards"],
+    description="What cleaning leaves is about what it left of the accepted version.",
+    judge_version=judge_drift,
+    partitions_def=corpus_partitions,
+)
+coverage = make_gate_check(
+    "cleaned_shards",
+    "coverage",
+    description="No declared group of documents loses more in cleaning than it may.",
+    judge_version=lambda _, artifact: judge_coverage(
+        artifact.folder, CATALOGUE[str(artifact.partition)].coverage
+    ),
     partitions_def=corpus_partitions,
 )
 token_tables = make_gate_check(

@@ -1,7 +1,9 @@
 """Checks that run a gate on an artifact, store its verdict and show it in Dagster."""
 
+import math
 import os
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import dagster as dg
@@ -11,6 +13,7 @@ from assets.lake import Artifact, Lake, file_digests
 from quality.gates import Criterion, GateCrashed, GateReport
 from quality.suites import SUITES, Judge
 
+VersionJudge = Callable[[Lake, Artifact], tuple[Criterion, ...]]
 PARTITION_TAG = "dagster/partition"
 """Run tag that gives a run its partition; a job of checks alone accepts no partition key."""
 
@@ -21,6 +24,7 @@ def make_gate_check(
     *,
     description: str,
     judge: Judge | None = None,
+    judge_version: VersionJudge | None = None,
     partitions_def: dg.PartitionsDefinition | None = None,
 ) -> dg.AssetChecksDefinition:
     """Make the blocking check that runs one gate on the current version of an asset partition.
@@ -30,6 +34,8 @@ def make_gate_check(
         gate: Name of the gate and of the check.
         description: One sentence for the UI.
         judge: Judges the artifact's folder; None for the suite of that name with default limits.
+        judge_version: Judges a version that the folder alone does not tell enough of; instead of
+            `judge`.
         partitions_def: The asset's partitions; one bad partition then holds back only its own
             children. None for an asset without partitions.
 
@@ -38,12 +44,18 @@ def make_gate_check(
     """
     if gate not in GATES.get(asset, ()):
         raise ValueError(f"gate {gate!r} of {asset!r} is not in GATES, which has {GATES}; list it")
-    judge_folder = SUITES[gate] if judge is None else judge
+    if judge_version is None:
+        judge_folder = SUITES[gate] if judge is None else judge
+
+        def judge_version(_: Lake, artifact: Artifact) -> tuple[Criterion, ...]:
+            return judge_folder(artifact.folder)
+
+    chosen = judge_version
 
     def check(context: dg.AssetCheckExecutionContext, lake: Lake) -> dg.AssetCheckResult:
         partition = None if partitions_def is None else _partition(context)
         artifact = lake.artifact(asset, partition)
-        report = run_gate(lake, artifact, gate, judge_folder)
+        report = run_gate(lake, artifact, gate, lambda _: chosen(lake, artifact))
         return _check_result(report, stored_at=report_path(lake, artifact, gate))
 
     with warnings.catch_warnings():
@@ -139,6 +151,12 @@ def _check_result(report: GateReport, *, stored_at: Path) -> dg.AssetCheckResult
         ]
     )
     num_failed, num_rows = len(report.failed), len(report.rows)
+    # One plot per number: the history of a partition over its versions.
+    observed = {
+        f"observed/{row.name}" + (f"/{row.column}" if row.column else ""): row.observed
+        for row in report.rows
+        if isinstance(row.observed, int | float) and math.isfinite(row.observed)
+    }
     return dg.AssetCheckResult(
         passed=report.passed,
         severity=dg.AssetCheckSeverity.ERROR
@@ -146,6 +164,7 @@ def _check_result(report: GateReport, *, stored_at: Path) -> dg.AssetCheckResult
         else dg.AssetCheckSeverity.WARN,
         description="; ".join(row.describe() for row in report.failed) or None,
         metadata={
+            **observed,
             "criteria": dg.TableMetadataValue(records=records, schema=schema),
             "num_criteria": num_rows,
             "num_failed": num_failed,

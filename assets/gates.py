@@ -21,8 +21,8 @@ from assets.lake import Artifact, Lake, combined_digest, write_json
 from quality.gates import GateReport
 
 GATES: dict[str, tuple[str, ...]] = {
-    "raw_corpora": ("raw_documents",),
-    "cleaned_shards": ("cleaned_documents",),
+    "raw_corpora": ("raw_documents", "raw_drift"),
+    "cleaned_shards": ("cleaned_documents", "cleaned_drift", "coverage"),
     "token_shards": ("token_tables",),
     "shard_profile": ("whole_corpus",),
     "mixing_law": ("law_evidence",),

@@ -6,6 +6,7 @@ complete, so a crash, a failed gate upstream or a full disk leaves the previous 
 
     root/artifacts/<asset>/<partition or _>/current.json
     root/artifacts/<asset>/<partition or _>/<data version>/...
+    root/artifacts/<asset>/<partition or _>/accepted.json
     root/gates/<asset>/<partition or _>/<data version>/<gate>.json
     root/work/<asset>/<partition or _>/<key>/          checkpoints of unfinished runs
     root/downloads/                                    source files, keyed by checksum
@@ -34,6 +35,8 @@ if TYPE_CHECKING:  # the alias is not exported
 
 WHOLE = "_"
 """Folder name of an artifact without partitions."""
+ACCEPTED = "accepted.json"
+"""Versions that were accepted as normal, see assets.baselines; the last one is never pruned."""
 NUM_VERSIONS_KEPT = 2
 """Current and previous version: a reader of the previous one is never cut off by one rebuild."""
 
@@ -204,6 +207,10 @@ class Lake(dg.ConfigurableResource):  # type: ignore[type-arg]  # the base is ge
         assert found is not None
         return found
 
+    def baseline_path(self, asset: str, partition: str | None) -> Path:
+        """Where the accepted versions of a partition are recorded (may not exist yet)."""
+        return self._home(asset, partition) / ACCEPTED
+
     def draft_folder(self, asset: str, partition: str | None) -> Path:
         """A fresh temporary folder on the file system of the final one."""
         return new_draft(self._home(asset, partition))
@@ -216,8 +223,11 @@ class Lake(dg.ConfigurableResource):  # type: ignore[type-arg]  # the base is ge
         versions = [path for path in home.iterdir() if path.is_dir() and path.name[0] != "."]
         # Times may be equal; the version in use comes first all the same.
         versions.sort(key=lambda path: (path == keep, path.stat().st_mtime_ns), reverse=True)
+        accepted = home / ACCEPTED
+        baseline = json.loads(accepted.read_text())[-1]["data_version"] if accepted.exists() else ""
         for path in versions[NUM_VERSIONS_KEPT:]:
-            shutil.rmtree(path)
+            if path.name != baseline:
+                shutil.rmtree(path)
 
 
 @contextlib.contextmanager

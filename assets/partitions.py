@@ -95,7 +95,9 @@ def settings_of(asset: str, partition: str | None) -> str:
     if asset == "raw_corpora":
         assert partition is not None
         corpus = CATALOGUE[partition]
-        entry = {key: value for key, value in asdict(corpus).items() if key != "folder"}
+        entry = {
+            key: value for key, value in asdict(corpus).items() if key not in ("folder", "coverage")
+        }
         return config_digest(entry, _source_stamp(corpus))
     if asset == "cleaned_shards":
         assert partition is not None

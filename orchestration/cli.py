@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from orchestration import (
+    acceptance_commands,
     dedup_commands,
     law_commands,
     plan_commands,
@@ -165,3 +166,4 @@ app.command("propose", epilog=proposal_commands.EPILOG)(proposal_commands.propos
 app.command("fit-scaling", epilog=scaling_commands.FIT_EPILOG)(scaling_commands.fit_scaling)
 app.command("plan", epilog=plan_commands.EPILOG)(plan_commands.plan)
 app.command("skill-graph", epilog=skill_commands.EPILOG)(skill_commands.skill_graph)
+app.command("accept", epilog=acceptance_commands.EPILOG)(acceptance_commands.accept)

@@ -17,6 +17,7 @@ import yaml
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
+from quality.coverage_limits import CoverageLimit
 from quality.documents import CorpusError, Reader, ReadRequest
 from quality.path_selection import compile_pattern
 from quality.readers import READERS
@@ -52,6 +53,8 @@ class Corpus:
     """Patterns of files to leave out."""
     segment_chars: Annotated[int, Field(ge=1)] | None = None
     """Longer texts are cut at blank lines into documents of at most this length; None: off."""
+    coverage: tuple[CoverageLimit, ...] = ()
+    """Groups of documents and what each may lose in cleaning; empty: only the whole is judged."""
     sample_share: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Share of the texts to keep, chosen by a hash of their name; the rest is counted."""
     folder: Path = Path()

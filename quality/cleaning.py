@@ -32,7 +32,7 @@ REJECTED = "rejected.parquet"
 SUMMARY = "summary.json"
 
 _KEPT_COLUMNS = (*RAW_COLUMNS, *MEASURES)
-_REJECTED_COLUMNS = ("id", *VERDICT, "text", "language", *MEASURES)
+_REJECTED_COLUMNS = ("id", *VERDICT, "text", "source", "language", *MEASURES)
 
 
 def clean_corpus(

@@ -15,6 +15,7 @@ from pydantic.dataclasses import dataclass
 
 from quality.filters import FILTERS
 from quality.filters.rules import Rule, at_least
+from quality.pii import DETECTORS
 
 Thresholds = Mapping[str, float | bool | None]
 
@@ -32,12 +33,20 @@ class CleaningProfile:
     """As the catalogue names it."""
     filters: Mapping[str, Mapping[str, float | bool | None]]
     """Filter -> thresholds that differ from its defaults. A filter not named is not in force."""
+    redact: tuple[str, ...] = ()
+    """Kinds of personal and secret data that placeholders replace; all kinds are counted."""
     deduplicate: bool = True
     """Whether only the first of several equal texts is kept."""
 
     def __post_init__(self) -> None:
-        """Refuse unknown filters and thresholds here, not in the middle of a corpus."""
+        """Refuse unknown filters, thresholds and kinds here, not in the middle of a corpus."""
         self.rules()
+        unknown = sorted(set(self.redact) - set(DETECTORS))
+        if unknown:
+            raise ValueError(
+                f"cleaning profile {self.name!r}: unknown kind of PII {unknown[0]!r}; "
+                f"known are {', '.join(DETECTORS)}"
+            )
 
     @property
     def edits_lines(self) -> bool:
@@ -106,13 +115,20 @@ _LOOSE_REPETITION: Thresholds = {
 }
 """Brackets, speakers, headings and headed sections repeat by rule; half of the text does not."""
 
+_WEB_PII = ("email", "ip")
+"""What FineWeb replaces."""
+_SOURCE_PII = ("secret", "email", "ip")
+"""What StarCoder replaces in source code, but for names of people."""
+
 _PROFILES = (
     CleaningProfile(
         name="prose",
+        redact=tuple(DETECTORS),
         filters={"length": {}, "language": {}, "characters": {}, "lines": {}, "repetition": {}},
     ),
     CleaningProfile(
         name="code",
+        redact=_SOURCE_PII,
         filters={
             "length": {**_SHORT, **_ANY_WORDS},
             "characters": {
@@ -128,6 +144,7 @@ _PROFILES = (
     # People answer in a word, break off and are fond of ellipses.
     CleaningProfile(
         name="dialogue",
+        redact=tuple(DETECTORS),
         filters={
             "length": {**_SHORT, **_ANY_WORDS},
             "characters": {"max_symbol_word_ratio": 0.5},
@@ -136,6 +153,7 @@ _PROFILES = (
         },
     ),
     # Citations are digits and section signs, headings number signs; short clauses lower confidence.
+    # Addresses of courts and authorities belong to the text: nothing is replaced.
     CleaningProfile(
         name="legal",
         filters={
@@ -173,6 +191,7 @@ _PROFILES = (
     # Characters instead of words, since not every script has spaces.
     CleaningProfile(
         name="multilingual",
+        redact=_WEB_PII,
         filters={
             "length": {"min_chars": 40, "min_words": None, "max_words": None, **_ANY_WORDS},
             "characters": {
@@ -186,6 +205,7 @@ _PROFILES = (
     ),
     CleaningProfile(
         name="science",
+        redact=_WEB_PII,
         filters={
             "length": {**_SHORT, **_ANY_WORDS},
             "characters": {
@@ -200,6 +220,7 @@ _PROFILES = (
     # Examples of code make the detector unsure of the language of the prose around them.
     CleaningProfile(
         name="technical",
+        redact=_SOURCE_PII,
         filters={
             "length": {**_SHORT, **_ANY_WORDS},
             "language": {"min_confidence": 0.3},
@@ -215,6 +236,7 @@ _PROFILES = (
     # The chain of Penedo et al. 2024, "The FineWeb Datasets", arXiv:2406.17557, all as published.
     CleaningProfile(
         name="web",
+        redact=_WEB_PII,
         filters={"gopher_repetition": {}, "gopher_quality": {}, "c4": {}, "fineweb": {}},
     ),
 )

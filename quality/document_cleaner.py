@@ -16,8 +16,9 @@ from quality.cleaning_profiles import DEDUPLICATE, CleaningProfile
 from quality.dedup.exact import ExactIndex
 from quality.filters.length import NUM_CHARS, NUM_WORDS
 from quality.judgement import VERDICT, OperatorRule, judge
-from quality.measurement import STAYING_TEXT, UNCHANGED, measure
+from quality.measurement import REDACTED, STAYING_TEXT, UNCHANGED, measure
 from quality.normalise import STEPS, UNSETTLED
+from quality.pii.redaction import COUNT_COLUMNS
 
 COPY = "copy of an earlier document"
 """Reason of exact deduplication; `value` names the id of the copy that was kept."""
@@ -51,6 +52,12 @@ class CleaningSummary:
     """Normalisation step -> documents of the raw corpus that it changed."""
     unchanged: int
     """Documents of the raw corpus that no step changed."""
+    redacted: int
+    """Documents of the raw corpus in which personal or secret data was replaced."""
+    redacted_kinds: tuple[str, ...]
+    """Kinds of it that the profile replaces; none of them is left in a kept document."""
+    pii_found: dict[str, int]
+    """Kind of personal or secret data -> findings in the raw corpus, replaced or not."""
     raw_chars: int
     """Characters read."""
     kept_chars: int
@@ -95,7 +102,12 @@ class DocumentCleaner:
                 `MEASURES` or `VERDICT`.
         """
         edited = self._profile.edits_lines
-        measured, changes = measure(batch, edit_lines=edited, first_row=self._account.raw)
+        measured, changes = measure(
+            batch,
+            edit_lines=edited,
+            redacted=self._profile.redact,
+            first_row=self._account.raw,
+        )
         judged = judge(measured, self.rules)
         if self._profile.deduplicate:
             judged = _mark_copies(judged, self._index)
@@ -155,6 +167,7 @@ class _Account:
         self.raw = self.kept = self.raw_chars = self.kept_chars = self.kept_bytes = 0
         self._rejected: Counter[tuple[str, str]] = Counter()
         self._changes: Counter[str] = Counter()
+        self._pii: Counter[str] = Counter()
 
     def note(
         self,
@@ -171,6 +184,8 @@ class _Account:
         self.kept_bytes += int(kept["text"].str.len_bytes().sum())
         self._rejected.update(rejected.select("operator", "reason").rows())
         self._changes.update(changes)
+        for kind, column in COUNT_COLUMNS.items():
+            self._pii[kind] += int(kept[column].sum()) + int(rejected[column].sum())
 
     def summary(self, profile: CleaningProfile, rules: tuple[OperatorRule, ...]) -> CleaningSummary:
         """Close the account, rejections in the order of the rules."""
@@ -186,6 +201,9 @@ class _Account:
             ),
             changed={name: self._changes[name] for name in (*STEPS, UNSETTLED)},
             unchanged=self._changes[UNCHANGED],
+            redacted=self._changes[REDACTED],
+            redacted_kinds=tuple(profile.redact),
+            pii_found={kind: self._pii[kind] for kind in COUNT_COLUMNS},
             raw_chars=self.raw_chars,
             kept_chars=self.kept_chars,
             kept_bytes=self.kept_bytes,

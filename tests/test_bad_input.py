@@ -16,6 +16,7 @@ from assets import checks
 from assets.corpora import raw_corpora
 from assets.duplicates import cluster_members
 from assets.gate_checks import PARTITION_TAG, run_gate
+from assets.gates import GATES
 from assets.heldout_sets import heldout_sets
 from assets.lake import Lake, write_json
 from assets.partitions import CATALOGUE, DOMAINS, corpora_of
@@ -209,15 +210,15 @@ def still_readable(lake, good):
     }
 
 
-def publish(lake, asset, partition, *, judged_by=None, inputs=(), **files):
-    """Publish frames, each as one Parquet file; store a passed verdict of a gate."""
+def publish(lake, asset, partition, *, judged_by=(), inputs=(), **files):
+    """Publish frames, each as one Parquet file; store passed verdicts of some gates."""
     draft = lake.draft_folder(asset, partition)
     for name, frame in files.items():
         frame.write_parquet(draft / f"{name}.parquet")
     names = {one.name: one.data_version for one in inputs}
     artifact = lake.publish(draft, asset=asset, partition=partition, recipe={"inputs": names})
-    if judged_by is not None:
-        pass_gate(lake, artifact, judged_by)
+    for gate in judged_by:
+        pass_gate(lake, artifact, gate)
     return artifact
 
 
@@ -241,10 +242,8 @@ def cleaned_frame(texts):
 
 def publish_cleaned(lake, texts):
     (corpus,) = corpora_of(DOMAIN)
-    frame = cleaned_frame(texts)
-    cleaned = publish(
-        lake, "cleaned_shards", corpus, judged_by="cleaned_documents", documents=frame
-    )
+    frame, gates = cleaned_frame(texts), GATES["cleaned_shards"]
+    cleaned = publish(lake, "cleaned_shards", corpus, judged_by=gates, documents=frame)
     draft = lake.draft_folder("cluster_members", corpus)
     write_members(
         pl.DataFrame(schema=MEMBERS),
@@ -320,7 +319,7 @@ def mixture(lake, tokens):
         pass_gate(lake, artifact, "token_tables")
     frame = pl.DataFrame({"domain": DOMAINS})
     inputs = shards.values()
-    publish(lake, "shard_profile", None, judged_by="whole_corpus", inputs=inputs, profile=frame)
+    publish(lake, "shard_profile", None, judged_by=["whole_corpus"], inputs=inputs, profile=frame)
     return shards
 
 

@@ -128,7 +128,7 @@ def test_every_document_is_kept_or_on_record(tmp_path):
 def test_tables_have_the_promised_columns_and_thresholds_can_be_tried_again(tmp_path):
     _, kept, rejected, _ = clean(tmp_path, [prose(0), "Too short."])
     assert kept.columns == [*RAW_COLUMNS, *MEASURES]
-    verdict = ["id", "operator", "reason", "metric", "value", "limit", "text", "language"]
+    verdict = ["id", "operator", "reason", "metric", "value", "limit", "text", "source", "language"]
     assert rejected.columns == [*verdict, *MEASURES]
     assert kept["detected_language"].to_list() == ["en"]
     looser = CleaningProfile(name="looser", filters={"length": {"min_words": 2}})

@@ -27,7 +27,7 @@ def invoke(monkeypatch):
 
 
 def test_there_are_these_commands():
-    graph = {"demo", "status", "report", "check", "validate", "dev"}
+    graph = {"demo", "status", "report", "check", "validate", "dev", "accept"}
     texts = {"profile", "clean", "dedup", "decontaminate", "tokenize", "trace"}
     laws = {"fit-law", "predict", "propose", "fit-scaling", "plan", "skill-graph"}
     assert set(COMMANDS) == graph | texts | laws
@@ -86,7 +86,8 @@ def test_status_of_a_full_home(invoke, made_home):
 
 @pytest.mark.timeout(900)
 def test_status_names_what_was_never_judged(invoke, made_home):
-    (verdict,) = (made_home / "ci/lake/gates/cleaned_shards/small-talk").glob("*/*.json")
+    gates = made_home / "ci/lake/gates/cleaned_shards/small-talk"
+    (verdict,) = gates.glob("*/cleaned_documents.json")
     verdict.unlink()
     (row,) = [line for line in invoke("status").output.splitlines() if "cleaned_shards" in line]
     assert "small-talk" in row

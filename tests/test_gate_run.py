@@ -50,7 +50,7 @@ def test_sound_corpora_pass_and_leave_nothing_behind(tmp_path, monkeypatch):
         monkeypatch.setenv(name, value)
     result = CliRunner().invoke(app, ["check"])
     assert result.exit_code == 0, result.output
-    num_checks = 2 * len(CATALOGUE) + len(DOMAINS) + 1
+    num_checks = 5 * len(CATALOGUE) + len(DOMAINS) + 1
     assert f"{num_checks} checks, 0 failed with severity ERROR" in result.output
     for asset in ("raw_corpora", "cleaned_shards", "token_shards", "shard_profile"):
         for gate in GATES[asset]:

@@ -160,7 +160,7 @@ def cleaned(tmp_path):
         {"id": ["c/8", "c/9"], "operator": ["length"] * 2, "reason": ["too short"] * 2}
     ).write_parquet(tmp_path / "rejected.parquet")
     rejected = [{"operator": "length", "reason": "too short", "num_documents": 2}]
-    content = {"raw": 10, "kept": 8, "rejected": rejected}
+    content = {"raw": 10, "kept": 8, "rejected": rejected, "redacted_kinds": ["email"]}
     (tmp_path / "summary.json").write_text(json.dumps(content))
     return tmp_path
 
@@ -215,6 +215,11 @@ def test_lengths_are_judged_by_quantiles(cleaned):
         (rejections(first("reason", "too long")), "summary_counts_rejected"),
         (rejections(first("id", "c/0")), "ids_unique_over_kept_and_rejected"),
         (rejections(first("id", None)), "every_rejection_has_a_reason"),
+        (summary(redacted_kinds=["name"]), "readable"),
+        (
+            documents(first("text", "Write to ada@lovelace.org about it, soon.")),
+            "expect_column_values_to_be_between num_pii_email",
+        ),
         (summary(rejected=3), "readable"),
         (summary(rejected=[3]), "readable"),
         (summary(rejected=[{"operator": "length"}]), "readable"),
@@ -225,6 +230,13 @@ def test_lengths_are_judged_by_quantiles(cleaned):
 def test_each_defect_of_cleaned_shards_fails_its_criterion(cleaned, damage, failed):
     damage(cleaned)
     assert failures(cleaned_shards.judge(cleaned)) == {failed}
+
+
+def test_pii_that_the_profile_leaves_is_a_warning_where_it_is_frequent(cleaned):
+    texts = [f"Pay {n} with the card 4111 1111 1111 1111 in the shop." for n in range(8)]
+    edit(cleaned / "documents.parquet", pl.Series("text", texts))
+    (failed,) = [row for row in cleaned_shards.judge(cleaned) if not row.passed]
+    assert (failed.column, failed.severity) == ("num_pii_card", "warning")
 
 
 def test_nulls_in_cleaned_shards_fail_column_by_column(cleaned):

@@ -3,7 +3,7 @@
 The account is raw = kept + sum of the rejected, exactly, both in the summary and in the tables.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +15,7 @@ from quality.expectations import run_suite
 from quality.filters.declared_language import UNDECLARED
 from quality.gate_tables import read_counts, read_object, read_table, unreadable, verdict
 from quality.gates import Criterion, equality_check
+from quality.pii.redaction import COUNT_COLUMNS, count_pii
 
 if TYPE_CHECKING:
     from great_expectations.expectations.expectation import Expectation
@@ -23,6 +24,8 @@ COLUMNS = dict.fromkeys(("id", "text", "language", "text_hash", "detected_langua
 """Columns of the kept documents that this gate needs."""
 REJECTED_COLUMNS = dict.fromkeys(("id", "operator", "reason"), pl.String)
 """Columns of the rejected documents that this gate needs."""
+PII_COUNTS = pl.Struct(dict.fromkeys(COUNT_COLUMNS.values(), pl.UInt32))
+"""Findings in one text."""
 CONTROL_CHARACTERS = r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u{feff}]"
 """All of Unicode's category Cc but tab and line feed, and the byte order mark."""
 
@@ -37,16 +40,22 @@ class CleanedLimits:
     """Smallest median length, characters."""
     max_p99_chars: Annotated[int, Field(ge=1)] = 1_000_000
     """Largest 99th percentile of the length, characters."""
+    max_pii_document_share: Annotated[float, Field(ge=0, le=1)] = 0.1
+    """Greatest share of documents with a kind of personal or secret data that the profile does not
+    replace; above it is a warning, for the profile may be the wrong one."""
     min_language_share: Annotated[float, Field(gt=0, le=1)] = 0.5
     """Least share of documents detected as the declared language, 0 to 1."""
 
 
-def expectations(limits: CleanedLimits, *, language: str | None) -> list["Expectation"]:
+def expectations(
+    limits: CleanedLimits, *, language: str | None, redacted: Collection[str]
+) -> list["Expectation"]:
     """Return the suite.
 
     Args:
         limits: Thresholds.
         language: First subtag of the declared language; None if the corpus promises none.
+        redacted: Kinds of personal and secret data of which nothing may be left.
     """
     import great_expectations.expectations as gxe
 
@@ -67,6 +76,15 @@ def expectations(limits: CleanedLimits, *, language: str | None) -> list["Expect
         # The id of a document that still has control characters, else null: examples name it.
         gxe.ExpectColumnValuesToBeNull(column="control_characters_in"),
         gxe.ExpectColumnUniqueValueCountToBeBetween(column="language", min_value=1, max_value=1),
+    ]
+    suite += [
+        gxe.ExpectColumnValuesToBeBetween(
+            column=column,
+            max_value=0,
+            mostly=1.0 if kind in redacted else 1.0 - limits.max_pii_document_share,
+            severity="critical" if kind in redacted else "warning",
+        )
+        for kind, column in COUNT_COLUMNS.items()
     ]
     if language is not None:
         suite += [
@@ -100,6 +118,7 @@ def _criteria(folder: Path, limits: CleanedLimits) -> tuple[Criterion, ...]:
             *("id", "language", "text_hash", "detected_language"),
             text.str.len_chars().alias("text_chars"),
             pl.when(has_control_characters).then("id").alias("control_characters_in"),
+            text.map_batches(_count_pii, return_dtype=PII_COUNTS, is_elementwise=True).alias("pii"),
         ],
         columns=COLUMNS,
     )
@@ -107,12 +126,24 @@ def _criteria(folder: Path, limits: CleanedLimits) -> tuple[Criterion, ...]:
         folder / "rejected.parquet", list(REJECTED_COLUMNS), columns=REJECTED_COLUMNS
     )
     summary = read_object(folder / "summary.json")
-    frame = documents.to_pandas(use_pyarrow_extension_array=True)
-    suite = expectations(limits, language=_declared(documents))
+    redacted = _redacted_kinds(summary)
+    frame = documents.unnest("pii").to_pandas(use_pyarrow_extension_array=True)
+    suite = expectations(limits, language=_declared(documents), redacted=redacted)
     return (
         *run_suite(frame, suite, name="cleaned_documents"),
         *_account(summary, kept=documents, rejected=rejected),
     )
+
+
+def _count_pii(texts: pl.Series) -> pl.Series:
+    return count_pii(texts.fill_null("")).to_struct()
+
+
+def _redacted_kinds(summary: Mapping[str, object]) -> tuple[str, ...]:
+    kinds = summary.get("redacted_kinds")
+    if not isinstance(kinds, list) or not set(kinds) <= set(COUNT_COLUMNS):
+        raise unreadable("summary.json", f"redacted_kinds must be known kinds, found {kinds!r}")
+    return tuple(kinds)
 
 
 def _declared(documents: pl.DataFrame) -> str | None:
