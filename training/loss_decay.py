@@ -106,7 +106,8 @@ def _best_exponents(value: Callable[[Floats], Floats], num_curves: int) -> Float
         low, high = np.where(falling, fresh, high), np.where(falling, low, fresh)
         at_low, at_high = np.where(falling, at_fresh, at_high), np.where(falling, at_low, at_fresh)
     middle = (left + right) / 2
-    return np.where(value(middle) <= on_grid.min(axis=0), middle, GRID[best])
+    best_exponents: Floats = np.where(value(middle) <= on_grid.min(axis=0), middle, GRID[best])
+    return best_exponents
 
 
 def _linear_part(
@@ -114,7 +115,7 @@ def _linear_part(
 ) -> tuple[Floats, Floats]:
     """E and B of L = E + B curve, both >= 0, shape (C, 2), and the Huber loss, shape (C,)."""
     curves, y = np.broadcast_to(curves, losses.shape), np.where(seen, losses, 0.0)
-    weights = seen.astype(np.float64)
+    weights: Floats = seen.astype(np.float64)
     for _ in range(ITERATIONS):
         total = weights.sum(axis=1)
         mean_curve, mean_loss = ((weights * v).sum(axis=1) / total for v in (curves, y))
@@ -126,8 +127,10 @@ def _linear_part(
         slope = np.where(level < 0, through_zero, slope)
         level = np.maximum(level, 0.0)
         residuals = np.where(seen, level[:, None] + slope[:, None] * curves - y, 0.0)
-        fresh = seen * np.minimum(1.0, huber / np.maximum(np.abs(residuals), 1e-300))
-        if np.allclose(fresh, weights, rtol=0, atol=1e-12):
+        refreshed: Floats = seen.astype(np.float64) * np.minimum(
+            1.0, huber / np.maximum(np.abs(residuals), 1e-300)
+        )
+        if np.allclose(refreshed, weights, rtol=0, atol=1e-12):
             break
-        weights = fresh
+        weights = refreshed
     return np.column_stack([level, slope]), huber_loss(residuals, huber).sum(axis=1)
