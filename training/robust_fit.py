@@ -26,6 +26,8 @@ HUBER_NATS = 0.02
 """Threshold of Olmix and of Data Mixing Laws for losses in nats."""
 MAX_JACOBIAN = 4_000_000
 """Entries of a Jacobian held at once."""
+STACK = 32
+"""Starts times refits that go through the loop together."""
 MAX_ITERATIONS = 100
 STEP_TOLERANCE = 1e-9
 DECREASE_TOLERANCE = 1e-8
@@ -115,16 +117,22 @@ def minimise_robustly(problem: RobustProblem, starts: Iterable[Floats]) -> tuple
     Raises:
         ValueError: There is no start.
     """
-    best, best_value = None, np.full(len(problem.counts), np.inf)
-    for start in starts:
-        params, value = _refine(problem, np.clip(start, problem.low, problem.high))
-        better = value < best_value
-        best = params if best is None else np.where(better[:, None], params, best)
-        best_value = np.where(better, value, best_value)
-    if best is None:
+    num_refits = len(problem.counts)
+    lined_up = [np.clip(start, problem.low, problem.high) for start in starts]
+    if not lined_up:
         raise ValueError("a search needs at least one start, got none")
-    assert np.isfinite(best_value).all(), "bounded parameters gave an infinite objective"
-    return best, best_value
+    # Few refits go through the loop with all their starts at once, many one start at a time.
+    width = max(1, STACK // num_refits)
+    ends = [
+        _refine(problem, np.concatenate(lined_up[first : first + width]))
+        for first in range(0, len(lined_up), width)
+    ]
+    params = np.concatenate([end[0] for end in ends]).reshape(len(lined_up), num_refits, -1)
+    values = np.concatenate([end[1] for end in ends]).reshape(len(lined_up), num_refits)
+    best = values.argmin(axis=0)
+    refits = np.arange(num_refits)
+    assert np.isfinite(values[best, refits]).all(), "bounded parameters gave an infinite objective"
+    return params[best, refits], values[best, refits]
 
 
 def weighted_least_squares(design: Floats, targets: Floats, importance: Floats) -> Floats:
@@ -155,19 +163,20 @@ def solve_damped(matrices: Floats, vectors: Floats, *, damping: Floats) -> Float
     return solution
 
 
-def _refine(problem: RobustProblem, start: Floats) -> tuple[Floats, Floats]:
-    """Iterate until each refit stands still; parameters and values."""
-    params = start.copy()
+def _refine(problem: RobustProblem, starts: Floats) -> tuple[Floats, Floats]:
+    """Iterate until each start stands still: parameters (S R, M) and values; refits run fastest."""
+    params = starts.copy()
     active = np.arange(len(params))
-    value = problem.objective(params, active)
+    refit = active % len(problem.counts)
+    value = problem.objective(params, refit)
     damping = np.full(len(params), 1e-3)
     for _ in range(MAX_ITERATIONS):
-        old = params[active]
-        box = (problem.low[active], problem.high[active])
-        normal, slope = problem.model(old, active)
+        old, rows = params[active], refit[active]
+        box = (problem.low[rows], problem.high[rows])
+        normal, slope = problem.model(old, rows)
         new = old + _step(normal, slope, params=old, bounds=box, damping=damping[active])
         new = np.clip(new, *box)
-        new_value = problem.objective(new, active)
+        new_value = problem.objective(new, rows)
         accepted = new_value <= value[active]
         size = np.abs(new - old).max(axis=1) / (1 + np.abs(old).max(axis=1))
         # A heavily damped step is short and gains little wherever it stands: that is no end.
