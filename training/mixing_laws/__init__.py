@@ -1,6 +1,6 @@
 """Mixing laws by name: held-out loss as a function of the weights."""
 
-from training.mixing_laws import additive, exponential, log_linear
+from training.mixing_laws import additive, exponential, log_linear, soft_minimum
 from training.mixing_laws.interface import LawFamily, each_domain
 
 LAWS: dict[str, LawFamily] = {
@@ -31,5 +31,12 @@ LAWS: dict[str, LawFamily] = {
         min_runs=exponential.min_runs,
         convex=True,
         formula="L_i(p) = c_i + k_i exp(a p_i + t . p)",
+    ),
+    "soft_minimum": LawFamily(
+        refit=each_domain(soft_minimum.refit_soft_minimum),
+        from_json=soft_minimum.SoftMinimumLaw.from_json,
+        min_runs=soft_minimum.min_runs,
+        convex=True,
+        formula="L(p) = -b log(sum_j p_j exp(-l_j / b))",
     ),
 }
