@@ -112,14 +112,15 @@ def _best_exponents(value: Callable[[Floats], Floats], num_curves: int) -> Float
     low, high = right - ratio * (right - left), left + ratio * (right - left)
     at_low, at_high = value(low), value(high)
     for _ in range(SECTIONS):
-        falling = at_low < at_high
+        falling: NDArray[np.bool_] = at_low < at_high
         left, right = np.where(falling, left, low), np.where(falling, high, right)
         fresh = np.where(falling, right - ratio * (right - left), left + ratio * (right - left))
         at_fresh = value(fresh)
         low, high = np.where(falling, fresh, high), np.where(falling, low, fresh)
         at_low, at_high = np.where(falling, at_fresh, at_high), np.where(falling, at_low, at_fresh)
     middle = (left + right) / 2
-    return np.where(value(middle) <= on_grid.min(axis=0), middle, GRID[best])
+    found: Floats = np.where(value(middle) <= on_grid.min(axis=0), middle, GRID[best])
+    return found
 
 
 def _linear_part(
@@ -139,7 +140,9 @@ def _linear_part(
         slope = np.where(level < 0, through_zero, slope)
         level = np.maximum(level, 0.0)
         residuals = np.where(seen, level[:, None] + slope[:, None] * curves - y, 0.0)
-        fresh = seen * np.minimum(1.0, huber / np.maximum(np.abs(residuals), 1e-300))
+        fresh: Floats = np.where(
+            seen, np.minimum(1.0, huber / np.maximum(np.abs(residuals), 1e-300)), 0.0
+        )
         if np.allclose(fresh, weights, rtol=0, atol=1e-12):
             break
         weights = fresh
