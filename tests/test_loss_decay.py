@@ -19,7 +19,9 @@ def test_predict_matches_a_value_worked_by_hand():
 def test_noise_free_curves_extend_exactly(shared):
     losses = np.array([truth.predict(STEPS) for truth in TRUTHS])
     later = np.array([30e3, 100e3])
-    for law, truth in zip(fit_loss_decays(STEPS, losses, shared=shared), TRUTHS, strict=True):
+    for law, truth in zip(
+        fit_loss_decays(STEPS, losses, shared=shared, pull_nats=0), TRUTHS, strict=True
+    ):
         np.testing.assert_allclose(law.predict(later), truth.predict(later), atol=1e-5)
         assert law.exponent == pytest.approx(0.5, abs=1e-3)
 
@@ -28,7 +30,7 @@ def test_absent_points_are_left_out_and_a_wild_one_hardly_counts():
     losses = np.array([TRUTHS[0].predict(STEPS)] * 2)
     losses[0, 2] = np.nan
     losses[1, 3] += 0.5
-    holed, wild = fit_loss_decays(STEPS, losses, shared=True, huber=0.001)
+    holed, wild = fit_loss_decays(STEPS, losses, shared=True, huber=0.001, pull_nats=0)
     assert holed.predict(np.array([3e4]))[0] == pytest.approx(
         TRUTHS[0].predict(np.array([3e4]))[0], abs=1e-3
     )
@@ -45,10 +47,20 @@ def test_a_shared_exponent_extends_noisy_curves_better():
     wanted = np.array([truth.predict(np.array([30e3])) for truth in truths])
 
     def error(shared):
-        laws = fit_loss_decays(STEPS, losses, shared=shared)
+        laws = fit_loss_decays(STEPS, losses, shared=shared, pull_nats=0)
         return np.abs(np.array([law.predict(np.array([30e3])) for law in laws]) - wanted).mean()
 
     assert error(shared=True) < 0.8 * error(shared=False)
+
+
+def test_the_usual_exponent_is_kept_unless_the_curve_speaks_against_it():
+    unclear = 2 + 0.2 * (STEPS / 15e3) ** -0.4 + 0.01 * np.array([0, -1, 1, 1, -1, 0])
+    clear = 2 + 2.0 * (STEPS / 15e3) ** -1.2
+    (free,) = fit_loss_decays(STEPS, unclear[None], pull_nats=0)
+    (held,) = fit_loss_decays(STEPS, unclear[None])
+    (other,) = fit_loss_decays(STEPS, clear[None])
+    assert abs(np.log(held.exponent / 0.4)) < abs(np.log(free.exponent / 0.4))
+    assert other.exponent == pytest.approx(1.2, abs=0.05)
 
 
 def test_a_rising_curve_is_fitted_flat():

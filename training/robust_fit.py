@@ -26,6 +26,8 @@ HUBER_NATS = 0.02
 """Threshold of Olmix and of Data Mixing Laws for losses in nats."""
 MAX_JACOBIAN = 4_000_000
 """Entries of a Jacobian held at once."""
+STACK = 32
+"""Starts times refits that go through the loop together."""
 PILOTS = (0, 1)
 """Refits whose every start is followed, where there are many runs for each parameter."""
 MANY_RUNS = 10
@@ -119,20 +121,16 @@ def minimise_robustly(problem: RobustProblem, starts: Iterable[Floats]) -> tuple
     Raises:
         ValueError: There is no start.
     """
-    tried = [np.clip(start, problem.low, problem.high) for start in starts]
     num_refits, num_params = problem.low.shape
-    if num_refits > len(PILOTS) and problem.losses.size >= MANY_RUNS * num_params:
-        tried = _pilot_ends(problem, tried)
-    best, best_value = None, np.full(num_refits, np.inf)
-    for start in tried:
-        params, value = _refine(problem, start, np.arange(num_refits))
-        better = value < best_value
-        best = params if best is None else np.where(better[:, None], params, best)
-        best_value = np.where(better, value, best_value)
-    if best is None:
+    lined_up = [np.clip(start, problem.low, problem.high) for start in starts]
+    if not lined_up:
         raise ValueError("a search needs at least one start, got none")
-    assert np.isfinite(best_value).all(), "bounded parameters gave an infinite objective"
-    return best, best_value
+    if num_refits > len(PILOTS) and problem.losses.size >= MANY_RUNS * num_params:
+        ends, _ = _best_ends(problem, lined_up, np.array(PILOTS))
+        lined_up = [np.clip(end[None], problem.low, problem.high) for end in ends]
+    params, values = _best_ends(problem, lined_up, np.arange(num_refits))
+    assert np.isfinite(values).all(), "bounded parameters gave an infinite objective"
+    return params, values
 
 
 def weighted_least_squares(design: Floats, targets: Floats, importance: Floats) -> Floats:
@@ -163,35 +161,38 @@ def solve_damped(matrices: Floats, vectors: Floats, *, damping: Floats) -> Float
     return solution
 
 
-def _pilot_ends(problem: RobustProblem, starts: list[Floats]) -> list[Floats]:
-    """Where the starts of a few refits end, as starts of all refits, the best of each pilot.
+def _best_ends(problem: RobustProblem, starts: list[Floats], refits: Ints) -> tuple[Floats, Floats]:
+    """Best of the ends of all starts for each of `refits`: parameters and values.
 
     With many runs for each parameter, drawing or leaving out runs moves the best basin but does
-    not change which it is.
+    not change which it is: where a few pilots end, the other refits may start.
     """
-    ends = []
-    for pilot in PILOTS:
-        row = np.array([pilot])
-        found = [_refine(problem, start, row) for start in starts]
-        params = [end[pilot] for end, _ in found]
-        ends.append(params[int(np.argmin([value[pilot] for _, value in found]))])
-    return [np.clip(end[None], problem.low, problem.high) for end in ends]
+    # Few refits go through the loop with all their starts at once, many one start at a time.
+    width = max(1, STACK // len(refits))
+    found = [
+        _refine(problem, [start[refits] for start in starts[first : first + width]], refits)
+        for first in range(0, len(starts), width)
+    ]
+    params = np.concatenate([end[0] for end in found]).reshape(len(starts), len(refits), -1)
+    values = np.concatenate([end[1] for end in found]).reshape(len(starts), len(refits))
+    best, each = values.argmin(axis=0), np.arange(len(refits))
+    return params[best, each], values[best, each]
 
 
-def _refine(problem: RobustProblem, start: Floats, rows: Ints) -> tuple[Floats, Floats]:
-    """Iterate until each of the refits `rows` stands still; parameters and values of all."""
-    params = start.copy()
-    active = rows
-    value = np.full(len(params), np.inf)
-    value[rows] = problem.objective(params[rows], rows)
+def _refine(problem: RobustProblem, starts: list[Floats], refits: Ints) -> tuple[Floats, Floats]:
+    """Iterate until each start stands still: parameters (S R, M) and values; refits run fastest."""
+    params = np.concatenate(starts)
+    active = np.arange(len(params))
+    refit = np.tile(refits, len(starts))
+    value = problem.objective(params, refit)
     damping = np.full(len(params), 1e-3)
     for _ in range(MAX_ITERATIONS):
-        old = params[active]
-        box = (problem.low[active], problem.high[active])
-        normal, slope = problem.model(old, active)
+        old, rows = params[active], refit[active]
+        box = (problem.low[rows], problem.high[rows])
+        normal, slope = problem.model(old, rows)
         new = old + _step(normal, slope, params=old, bounds=box, damping=damping[active])
         new = np.clip(new, *box)
-        new_value = problem.objective(new, active)
+        new_value = problem.objective(new, rows)
         accepted = new_value <= value[active]
         size = np.abs(new - old).max(axis=1) / (1 + np.abs(old).max(axis=1))
         # A heavily damped step is short and gains little wherever it stands: that is no end.

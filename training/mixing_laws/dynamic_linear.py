@@ -141,5 +141,5 @@ def _fit_rows(weights: Floats, drop: Floats) -> Floats:
         high=np.full(shape, LARGEST_DROP),
         huber=HUBER_NATS,
     )
-    start: Floats = np.linalg.lstsq(weights, drop, rcond=None)[0].T.astype(np.float64)
+    start = np.linalg.lstsq(weights, drop, rcond=None)[0].T.astype(np.float64)
     return minimise_robustly(problem, [start])[0]

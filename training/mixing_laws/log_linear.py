@@ -31,7 +31,7 @@ from pydantic import BaseModel, ConfigDict
 
 from training.arrays import Floats, Ints
 from training.mixing_laws.interface import named_vector, require_runs
-from training.robust_fit import RobustProblem, minimise_robustly, weighted_least_squares
+from training.robust_fit import HUBER_NATS, RobustProblem, minimise_robustly, weighted_least_squares
 
 C_SHARES = np.array([0.0, 0.15, 0.3, 0.45, 0.6, 0.7, 0.8, 0.87, 0.93, 0.97, 0.99])
 """Starting values of c as shares of the lowest loss."""
@@ -97,20 +97,23 @@ def min_runs(num_domains: int) -> int:
     return num_domains + 2
 
 
-def fit_log_linear(weights: Floats, losses: Floats) -> LogLinearLaw:
+def fit_log_linear(weights: Floats, losses: Floats, *, huber: float = HUBER_NATS) -> LogLinearLaw:
     """Fit one law to all runs.
 
     Args:
         weights: One row per run, shape (N, D), rows on the simplex, N > D + 1.
         losses: Held-out losses, shape (N,), nats per token, > 0.
+        huber: Threshold of the Huber loss, nats.
 
     Raises:
         ValueError: An argument breaks one of the conditions above.
     """
-    return refit_log_linear(weights, losses, np.ones((1, len(weights))))[0]
+    return refit_log_linear(weights, losses, np.ones((1, len(weights))), huber=huber)[0]
 
 
-def refit_log_linear(weights: Floats, losses: Floats, counts: Floats) -> list[LogLinearLaw]:
+def refit_log_linear(
+    weights: Floats, losses: Floats, counts: Floats, *, huber: float = HUBER_NATS
+) -> list[LogLinearLaw]:
     """Fit one law per row of counts.
 
     Args:
@@ -118,18 +121,19 @@ def refit_log_linear(weights: Floats, losses: Floats, counts: Floats) -> list[Lo
         losses: Held-out losses, shape (N,), nats per token, > 0.
         counts: How often each run counts in each refit, shape (R, N), >= 0; each row counts more
             than D + 1 different runs.
+        huber: Threshold of the Huber loss, nats.
 
     Raises:
         ValueError: An argument breaks one of the conditions above.
     """
     require_runs(weights, losses, counts, num_params=weights.shape[1] + 1)
     params, _ = minimise_robustly(
-        _problem(weights, losses, counts), _starts(weights, losses, counts)
+        _problem(weights, losses, counts, huber), _starts(weights, losses, counts)
     )
     return [LogLinearLaw(irreducible_loss=float(row[0]), sensitivities=row[1:]) for row in params]
 
 
-def _problem(weights: Floats, losses: Floats, counts: Floats) -> RobustProblem:
+def _problem(weights: Floats, losses: Floats, counts: Floats, huber: float) -> RobustProblem:
     """Parameters c, t_1 ... t_D of each refit, and their bounds."""
 
     def predict(params: Floats, _: Ints) -> Floats:
@@ -148,7 +152,13 @@ def _problem(weights: Floats, losses: Floats, counts: Floats) -> RobustProblem:
     low = np.full_like(high, -CORNER_DEPTH)
     low[:, 0] = 0.0
     return RobustProblem(
-        predict=predict, linearise=linearise, losses=losses, counts=counts, low=low, high=high
+        predict=predict,
+        linearise=linearise,
+        losses=losses,
+        counts=counts,
+        low=low,
+        high=high,
+        huber=huber,
     )
 
 
