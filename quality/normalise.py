@@ -30,7 +30,7 @@ UNSETTLED = "unsettled"
 # Every repairable sequence has two neighbours outside ASCII, save those in which U+00A0 became a
 # space. The test spares most Western text the badness heuristic, which is a hundred times slower.
 _SUSPECT = re.compile(r"[^\x00-\x7f]{2}|[ÂÃ] ")
-_LINE_BREAK = re.compile("\r\n|[\r\x0b\x0c\x85\u2028\u2029]")
+_LINE_BREAK = re.compile("[\r\x0b\x0c\x85\u2028\u2029]")
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ufeff]")
 
 
@@ -69,7 +69,7 @@ def has_mojibake(text: str) -> bool:
 
 def has_control_characters(text: str) -> bool:
     """Whether the text holds control characters other than line breaks and tabs."""
-    return _CONTROL.search(_LINE_BREAK.sub("\n", text)) is not None
+    return _CONTROL.search(_unify_line_endings(text)) is not None
 
 
 def _is_bad(line: str) -> bool:
@@ -85,7 +85,7 @@ def _repair_mojibake(text: str) -> str:
 
 
 def _unify_line_endings(text: str) -> str:
-    return _LINE_BREAK.sub("\n", text)
+    return _LINE_BREAK.sub("\n", text.replace("\r\n", "\n"))
 
 
 def _remove_control_characters(text: str) -> str:
