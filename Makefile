@@ -26,7 +26,7 @@ dev: setup ## the Dagster user interface on what the demo made
 	$(BIN)/mixwright dev
 
 test: setup ## every test
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadgroup $(PYTEST)
 
 check: setup ## lint, format, types, import rules, definitions
 	$(BIN)/ruff check .
@@ -43,7 +43,8 @@ bench: setup ## speed against peers, into benchmarks/RESULTS.md
 	$(BIN)/python benchmarks/run.py $(BENCH)
 
 lock: setup ## write the versions now in .venv to constraints.txt
-	$(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu$$//' > constraints.txt
+	{ echo "# Exact versions of the whole environment, by make lock. torch is installed first (see Makefile)."; \
+	  $(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu$$//'; } > constraints.txt
 
 clean: ## remove everything the demo made (downloads too)
 	rm -rf .mixwright .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -32,6 +32,14 @@ os.environ["MIXWRIGHT_PRESET"] = "ci"  # read when assets.partitions is imported
 VOCAB_SIZE = 37
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the marks in the same hook
+def pytest_collection_modifyitems(items):
+    """Tests of one file, and all that use the made graph, go to one worker: it is made once."""
+    for item in items:
+        group = "graph" if "made_graph" in item.fixturenames else item.path.stem
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 def _documents(rng, *, num_documents, first_token):
     """Cyclic sequences: easy to learn, and each domain has its own tokens."""
     for number in range(num_documents):

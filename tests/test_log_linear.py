@@ -4,11 +4,11 @@ from scipy.optimize import least_squares
 
 from training.mixing_laws import LAWS
 from training.mixing_laws.log_linear import (
-    HUBER_NATS,
     LogLinearLaw,
     fit_log_linear,
     refit_log_linear,
 )
+from training.robust_fit import HUBER_NATS
 
 TRUTH = LogLinearLaw(irreducible_loss=1.7, sensitivities=np.array([-0.9, 0.2, 0.6]))
 WEIGHTS = np.random.default_rng(0).dirichlet(np.full(3, 0.7), size=24)

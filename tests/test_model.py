@@ -48,11 +48,10 @@ def test_parameters_depend_on_the_seed_only():
     assert not torch.equal(first.lm_head.weight, other.lm_head.weight)
 
 
-def test_embedding_and_output_are_one_matrix():
-    model = build()
-    assert model.lm_head.weight is model.model.embed_tokens.weight
-    names = [name for name, _ in model.named_parameters()]
-    assert len(names) == len({id(parameter) for parameter in model.parameters()})
+@pytest.mark.parametrize("tied", [False, True])
+def test_embedding_and_output_are_one_matrix_only_if_tied(tied):
+    model = build_model(replace(SMALL, tied_embeddings=tied), vocab_size=11, eos_id=0, seed=0)
+    assert (model.lm_head.weight is model.model.embed_tokens.weight) == tied
 
 
 def test_saved_model_is_loaded_by_transformers(tmp_path, capfd):

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 
 from training.arrays import Floats, Ints
 from training.mixing_laws import LAWS
-from training.mixing_laws.interface import Law, LawFamily
+from training.mixing_laws.interface import ConvexLaw, Law, LawFamily, Runs
 from training.run_table import RunTable
 
 
@@ -42,6 +42,21 @@ class FittedLaws:
     def predict(self, weights: Floats) -> Floats:
         """Map weights of shape (N, D) to losses of shape (N, E), nats per token."""
         return np.column_stack([law.predict(weights) for law in self.laws])
+
+    def convex_laws(self) -> tuple[ConvexLaw, ...]:
+        """The laws with their derivatives, for a minimiser.
+
+        Raises:
+            ValueError: The family is not convex: a minimiser could stop at a local optimum.
+        """
+        convex = tuple(law for law in self.laws if isinstance(law, ConvexLaw))
+        if not law_family(self.method).convex or len(convex) < len(self.laws):
+            names = sorted(name for name, family in LAWS.items() if family.convex)
+            raise ValueError(
+                f"{self.method} is not convex in the weights, so no optimum can be proven: "
+                f"choose one of {names}"
+            )
+        return convex
 
     def to_json(self) -> dict[str, object]:
         """Content of law.json."""
@@ -108,16 +123,20 @@ def refit_laws(
     Raises:
         ValueError: As `fit_laws`, for any row of counts.
     """
-    family = law_family(method)
-    columns = [family.refit(table.weights, losses, counts) for losses in table.losses.T]
+    own = {name: column for column, name in enumerate(table.domains)}
+    runs = Runs(
+        weights=table.weights,
+        losses=table.losses,
+        own_columns=tuple(own.get(name) for name in table.eval_domains),
+    )
     return tuple(
         FittedLaws(
             method=method,
             domains=table.domains,
             eval_domains=table.eval_domains,
-            laws=tuple(column[refit] for column in columns),
+            laws=tuple(laws),
         )
-        for refit in range(len(counts))
+        for laws in law_family(method).refit(runs, counts)
     )
 
 

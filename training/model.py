@@ -5,8 +5,8 @@
 The model is a transformers class built from its configuration, with random parameters: the same
 code on CPU and CUDA, attention by torch's scaled_dot_product_attention. It is called without
 labels, since its own loss averages over the batch and per-domain losses need the rows apart.
-Embedding and output matrix are tied. On CUDA the forward pass runs under bfloat16 autocast with
-float32 parameters; the cross entropy is float32 everywhere.
+On CUDA the forward pass runs under bfloat16 autocast with float32 parameters; the cross entropy is
+float32 everywhere.
 
 Shapes: B rows, T context tokens.
 """
@@ -32,7 +32,7 @@ def _llama(config: ModelConfig, vocab_size: int, eos_id: int) -> PretrainedConfi
         num_key_value_heads=config.num_heads,
         intermediate_size=config.intermediate_size,
         max_position_embeddings=config.context_tokens,
-        tie_word_embeddings=True,
+        tie_word_embeddings=config.tied_embeddings,
         bos_token_id=None,
         eos_token_id=eos_id,
         pad_token_id=None,

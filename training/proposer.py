@@ -125,8 +125,9 @@ def propose(
         budget_tokens: Tokens of the run that will train on the mixture; likewise.
 
     Raises:
-        ValueError: Names differ, a number is out of range, or floors and caps leave no mixture; for
-            caps that sum to less than 1 it names them and the largest feasible budget.
+        ValueError: The laws are not convex, names differ, a number is out of range, or floors and
+            caps leave no mixture; for caps that sum to less than 1 it names them and the largest
+            feasible budget.
         MinimiserError: The minimum could not be certified.
     """
     config = config or ProposalConfig()
@@ -216,7 +217,7 @@ def _require_names(what: str, given: Mapping[str, float], wanted: Sequence[str])
 
 
 def _minimise(laws: FittedLaws, problem: _Problem) -> Minimum:
-    parts = list(zip(problem.importance, laws.laws, strict=True))
+    parts = list(zip(problem.importance, laws.convex_laws(), strict=True))
     allowed = problem.prior > 0
     safe_prior = np.where(allowed, problem.prior, 1.0)
 

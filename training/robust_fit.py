@@ -1,0 +1,214 @@
+"""Robust least squares for stacks of refits: damped, projected Gauss-Newton.
+
+Minimises for every refit r at once
+
+    sum_n counts[r, n] * huber(f_n(q_r) - losses_n)  +  sum_m ridge_m / 2 * (q_rm - prior_rm)^2
+
+with each parameter in its interval. huber(x) = x^2 / 2 up to a threshold h, h (|x| - h / 2) beyond
+(Huber 1964). Leaving runs out and drawing runs with replacement are rows of counts, so one call
+serves a fit, its cross-validation and its bootstrap. Nothing is random.
+
+Gauss-Newton with weights min(1, h / |residual|) is iteratively reweighted least squares; the
+damping (Levenberg 1944, Marquardt 1963) makes every accepted step a descent. A start is followed to
+its end: ends of several starts are compared, never their beginnings, because the lowest start often
+leads into a worse basin, and after a few iterations the leading starts are one point.
+Shapes: R refits, N observations, M parameters.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from training.arrays import Floats, Ints
+
+HUBER_NATS = 0.02
+"""Threshold of Olmix and of Data Mixing Laws for losses in nats."""
+MAX_JACOBIAN = 4_000_000
+"""Entries of a Jacobian held at once."""
+MAX_ITERATIONS = 100
+STEP_TOLERANCE = 1e-9
+DECREASE_TOLERANCE = 1e-8
+MAX_DAMPING = 1e12
+LIGHT_DAMPING = 1e-3
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RobustProblem:
+    """What is minimised."""
+
+    predict: Callable[[Floats, Ints], Floats]
+    """(parameters (K, M), which refits these are (K,)) -> predictions (K, N)."""
+    linearise: Callable[[Floats, Ints], tuple[Floats, Floats]]
+    """As `predict`, with the derivatives: predictions (K, N) and Jacobian (K, N, M)."""
+    losses: Floats
+    """Observations, shape (N,), or (R, N) where refits have their own."""
+    counts: Floats
+    """Weight of each observation in each refit, shape (R, N), >= 0."""
+    low: Floats
+    """Lowest parameters, shape (R, M)."""
+    high: Floats
+    """Highest parameters, shape (R, M)."""
+    huber: Floats | float = HUBER_NATS
+    """Threshold h, unit of the losses; one for all, or one per refit, shape (R,)."""
+    ridge: Floats | None = None
+    """Strength of the pull to `prior`, shape (R, M), >= 0. None: none."""
+    prior: Floats | None = None
+    """Where the ridge pulls to, shape (R, M). None: zero."""
+
+    def objective(self, params: Floats, rows: Ints) -> Floats:
+        """Value for parameters (K, M) of the refits `rows`, shape (K,)."""
+        size = np.abs(self.predict(params, rows) - self._observed(rows))
+        total: Floats = (self.counts[rows] * huber_loss(size, self._threshold(rows))).sum(axis=1)
+        if self.ridge is not None:
+            total += 0.5 * (self.ridge[rows] * self._offset(params, rows) ** 2).sum(axis=1)
+        return total
+
+    def model(self, params: Floats, rows: Ints) -> tuple[Floats, Floats]:
+        """Gauss-Newton matrix, shape (K, M, M), and slope, shape (K, M)."""
+        size = max(1, len(rows) * self.counts.shape[1] * params.shape[1] // MAX_JACOBIAN)
+        parts = np.array_split(np.arange(len(rows)), min(size, len(rows)))
+        models = [self._model(params[part], rows[part]) for part in parts]
+        return np.concatenate([each[0] for each in models]), np.concatenate(
+            [each[1] for each in models]
+        )
+
+    def _model(self, params: Floats, rows: Ints) -> tuple[Floats, Floats]:
+        predicted, design = self.linearise(params, rows)
+        residuals = predicted - self._observed(rows)
+        weights = np.minimum(1.0, self._threshold(rows) / np.maximum(np.abs(residuals), 1e-300))
+        weighted = design * (self.counts[rows] * weights)[:, :, None]
+        normal = np.matmul(design.transpose(0, 2, 1), weighted)
+        slope = np.einsum("rnm,rn->rm", weighted, residuals)
+        if self.ridge is not None:
+            normal += self.ridge[rows][:, :, None] * np.eye(params.shape[1])
+            slope += self.ridge[rows] * self._offset(params, rows)
+        return normal, slope
+
+    def _observed(self, rows: Ints) -> Floats:
+        return self.losses if self.losses.ndim == 1 else self.losses[rows]
+
+    def _threshold(self, rows: Ints) -> Floats:
+        return np.broadcast_to(self.huber, len(self.counts))[rows][:, None]
+
+    def _offset(self, params: Floats, rows: Ints) -> Floats:
+        return params if self.prior is None else params - self.prior[rows]
+
+
+def huber_loss(residuals: Floats, threshold: Floats | float) -> Floats:
+    """Huber loss of each residual: half its square up to the threshold, linear beyond."""
+    size = np.abs(residuals)
+    loss: Floats = np.where(size <= threshold, 0.5 * size**2, threshold * (size - 0.5 * threshold))
+    return loss
+
+
+def minimise_robustly(problem: RobustProblem, starts: Iterable[Floats]) -> tuple[Floats, Floats]:
+    """Follow every start to its end and keep the best end of each refit.
+
+    Args:
+        problem: What is minimised.
+        starts: Parameters of all refits, shape (R, M) each; clipped to the intervals.
+
+    Returns:
+        Parameters, shape (R, M), and values of the objective, shape (R,).
+
+    Raises:
+        ValueError: There is no start.
+    """
+    best, best_value = None, np.full(len(problem.counts), np.inf)
+    for start in starts:
+        params, value = _refine(problem, np.clip(start, problem.low, problem.high))
+        better = value < best_value
+        best = params if best is None else np.where(better[:, None], params, best)
+        best_value = np.where(better, value, best_value)
+    if best is None:
+        raise ValueError("a search needs at least one start, got none")
+    assert np.isfinite(best_value).all(), "bounded parameters gave an infinite objective"
+    return best, best_value
+
+
+def weighted_least_squares(design: Floats, targets: Floats, importance: Floats) -> Floats:
+    """Solve one weighted linear problem per refit, for starts in closed form.
+
+    Args:
+        design: Shape (N, M), or (R, N, M) where it differs between refits.
+        targets: Shape (R, N).
+        importance: Weight of each squared residual, shape (R, N), >= 0.
+
+    Returns:
+        Coefficients, shape (R, M).
+    """
+    stacked = np.broadcast_to(design, (*targets.shape, design.shape[-1]))
+    weighted = stacked * importance[:, :, None]
+    normal = np.matmul(stacked.transpose(0, 2, 1), weighted)
+    vector = np.einsum("rnm,rn->rm", weighted, targets)
+    return solve_damped(normal, vector, damping=np.full(len(targets), 1e-10))
+
+
+def solve_damped(matrices: Floats, vectors: Floats, *, damping: Floats) -> Floats:
+    """Solve damped normal equations, shapes (R, M, M) and (R, M); damping of shape (R,)."""
+    diagonal = np.einsum("rii->ri", matrices)
+    scale = diagonal + 1e-12 * (1 + diagonal.max(axis=1, keepdims=True))
+    lifted = matrices + np.einsum("ri,ij->rij", damping[:, None] * scale, np.eye(scale.shape[1]))
+    lifted += np.einsum("ri,ij->rij", scale - diagonal, np.eye(scale.shape[1]))
+    solution: Floats = np.linalg.solve(lifted, vectors[:, :, None])[:, :, 0]
+    return solution
+
+
+def _refine(problem: RobustProblem, start: Floats) -> tuple[Floats, Floats]:
+    """Iterate until each refit stands still; parameters and values."""
+    params = start.copy()
+    active = np.arange(len(params))
+    value = problem.objective(params, active)
+    damping = np.full(len(params), 1e-3)
+    for _ in range(MAX_ITERATIONS):
+        old = params[active]
+        box = (problem.low[active], problem.high[active])
+        normal, slope = problem.model(old, active)
+        new = old + _step(normal, slope, params=old, bounds=box, damping=damping[active])
+        new = np.clip(new, *box)
+        new_value = problem.objective(new, active)
+        accepted = new_value <= value[active]
+        size = np.abs(new - old).max(axis=1) / (1 + np.abs(old).max(axis=1))
+        # A heavily damped step is short and gains little wherever it stands: that is no end.
+        light = damping[active] <= LIGHT_DAMPING
+        still = (value[active] - new_value) <= DECREASE_TOLERANCE * value[active]
+        done = accepted & light & ((size < STEP_TOLERANCE) | still)
+        done |= damping[active] > MAX_DAMPING
+        params[active[accepted]] = new[accepted]
+        value[active[accepted]] = new_value[accepted]
+        damping[active] = np.maximum(damping[active] * np.where(accepted, 0.2, 5.0), 1e-12)
+        active = active[~done]
+        if not active.size:
+            break
+    return params, value
+
+
+def _step(
+    normal: Floats,
+    slope: Floats,
+    *,
+    params: Floats,
+    bounds: tuple[Floats, Floats],
+    damping: Floats,
+) -> Floats:
+    """Gauss-Newton step of each refit; a parameter that would leave its box stops at the bound.
+
+    Parameters at a bound that the slope presses against stand still. Those that the first solution
+    drives out go to their bound, and the others are solved again for that.
+    """
+    low, high = bounds
+    held = ((params <= low) & (slope > 0)) | ((params >= high) & (slope < 0))
+    shift = np.zeros_like(params)
+    for _ in range(2):
+        free = (~held).astype(np.float64)
+        reduced = normal * free[:, :, None] * free[:, None, :]
+        target = -(slope + np.einsum("rij,rj->ri", normal, shift)) * free
+        step = np.where(held, shift, solve_damped(reduced, target, damping=damping))
+        clipped = np.clip(params + step, low, high) - params
+        leaving = ~held & (clipped != step) & (np.abs(clipped - step) > 1e-14)
+        if not leaving.any():
+            break
+        shift = np.where(leaving, clipped, shift)
+        held |= leaving
+    return clipped
