@@ -81,6 +81,11 @@ def fold_texts(
                 # No UTF-8: the byte stands for itself, so that other bytes stay other texts.
                 code = int(table[character]) if character >= 0 else int(byte)
             position += size
+            if code < 0x80 and not pending:
+                out[filled] = code
+                filled += 1
+                is_empty = False
+                continue
             if code == SPACE:
                 pending = True
                 continue

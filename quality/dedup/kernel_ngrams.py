@@ -104,6 +104,9 @@ def next_ngrams(
             character, size = decode(data, position, end)
             code = int(table[character]) if character >= 0 else SEPARATOR
         position += size
+        if POINT < code < ALONE:  # a letter, as nearly all
+            word, is_open, number = _step(word, np.uint64(code)), True, np.uint64(0)
+            continue
         if code == DROPPED:
             continue
         if code <= POINT:
