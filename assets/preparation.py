@@ -23,7 +23,7 @@ GROUP = "preparation"
     deps=[raw_corpora],
     kinds={"polars", "parquet"},
     owners=OWNERS,
-    code_version="1",
+    code_version="2",
     automation_condition=refresh_on_change(),
 )
 def cleaned_shards(
