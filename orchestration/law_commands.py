@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from orchestration.command_errors import one_clear_error
+from orchestration.law_tables import print_fit, print_predictions
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from training.given_scores import GivenScores
-    from training.law_evidence import TargetEvidence
     from training.law_fitting import LawFit
+    from training.law_record import LawRecord
+    from training.runs_csv import MixtureRows
 
 FIT_EPILOG = "\n\n".join(
     (
@@ -31,9 +31,9 @@ FIT_EPILOG = "\n\n".join(
 PREDICT_EPILOG = "\n\n".join(
     (
         "One row per mixture, with the share columns of the runs and run_id.",
-        "Intervals come from refits on drawn runs and hold the expected loss if the form of the law "
-        "is right. With --of-run, and always for lightgbm, gaussian-process and boosted-residual, "
-        "they come from errors on left-out runs and hold the loss of one run.",
+        "Intervals come from refits on drawn runs and hold the expected loss if the form of the "
+        "law is right. With --of-run, and always for lightgbm, gaussian-process and "
+        "boosted-residual, they come from errors on left-out runs and hold the loss of one run.",
         "Examples:",
         "mixwright predict law.json mixtures.csv --out predictions.csv",
         "mixwright predict law.json mixtures.csv --json > predictions.json",
@@ -42,7 +42,7 @@ PREDICT_EPILOG = "\n\n".join(
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 
 
-def fit_law(
+def fit_law(  # noqa: PLR0917  # each is an option of the command
     runs: Annotated[Path, typer.Argument(help="Finished runs, CSV.", metavar="RUNS.csv")],
     weights_prefix: Annotated[str, typer.Option(help="Begins the columns of shares.")] = "p_",
     losses_prefix: Annotated[str, typer.Option(help="Begins the columns of losses.")] = "loss_",
@@ -68,7 +68,6 @@ def fit_law(
 ) -> None:
     """Fit one law per loss column, with held-out scores, gate and intervals."""
     with one_clear_error():
-        from assets.plots import plot_law_fit, plot_residuals
         from training.given_scores import score_given
         from training.law_evidence import EvidenceConfig
         from training.law_fitting import fit_with_evidence, law_key
@@ -94,21 +93,15 @@ def fit_law(
                 report=report,
             )
         scores = None if given is None else score_given(fit.record, given)
-        _write_json(out, fit.record.to_json())
-        evidence = fit.evidence
-        pictures = {
-            "fit": plot_law_fit(table.eval_domains, table.losses, evidence.predicted),
-            "residuals": plot_residuals(table.eval_domains, table.losses, evidence.predicted),
-        }
-        written = [_beside(out, name, png) for name, png in pictures.items()]
+        written = _write_law(fit, out)
     if as_json:
         typer.echo(json.dumps(_summary(fit, out, written, scores), allow_nan=False))
         return
-    _print_fit(fit, scores)
+    print_fit(fit, scores)
     typer.echo(f"Law: {out}   pictures: {', '.join(map(str, written))}")
 
 
-def predict(
+def predict(  # noqa: PLR0917  # each is an option of the command
     law: Annotated[Path, typer.Argument(help="Written by fit-law.", metavar="LAW.json")],
     weights: Annotated[Path, typer.Argument(help="Mixtures, CSV.", metavar="WEIGHTS.csv")],
     out: Annotated[
@@ -125,77 +118,93 @@ def predict(
 ) -> None:
     """Predict the losses of mixtures, with 90 % intervals and their distance from the runs."""
     with one_clear_error():
-        import polars as pl
-
-        from assets.plots import plot_predictions
-        from training.law_gate import LawGateConfig
         from training.law_record import read_law_record
         from training.runs_csv import read_mixtures
 
         record = read_law_record(law)
         prefix = record.columns.weights_prefix if weights_prefix is None else weights_prefix
         rows = read_mixtures(weights, prefix, domains=record.laws.domains)
-        predicted = record.laws.predict(rows.weights)
-        low, high = record.intervals(rows.weights, of_run=of_run)
-        table: dict[str, list[object]] = {"run_id": list(rows.run_ids)}
-        for column, name in enumerate(record.laws.eval_domains):
-            table[f"loss_{name}"] = predicted[:, column].tolist()
-            table[f"loss_{name}_low"] = low[:, column].tolist()
-            table[f"loss_{name}_high"] = high[:, column].tolist()
-        frame = pl.DataFrame(table)
-        out.parent.mkdir(parents=True, exist_ok=True)
-        frame.write_csv(out)
-        picture = out.with_suffix(".png")
-        picture.write_bytes(plot_predictions(record.laws.eval_domains, predicted, low, high))
-        distances = record.hull_distances(rows.weights)
-        limit = LawGateConfig().max_hull_distance
-        outside = [name for name, far in zip(rows.run_ids, distances, strict=True) if far > limit]
+        summary = _write_predictions(record, rows, out, of_run=of_run)
+    if as_json:
+        typer.echo(json.dumps(summary, allow_nan=False))
+    else:
+        print_predictions(summary)
+
+
+def _write_law(fit: "LawFit", out: Path) -> list[Path]:
+    """Write law.json, and the pictures beside it; their paths."""
+    from assets.plots import plot_law_fit, plot_residuals
+
+    out.parent.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(fit.record.to_json(), allow_nan=False)
+    out.write_text(text + "\n", encoding="utf-8")
+    table, predicted = fit.evidence.table, fit.evidence.predicted
+    pictures = {
+        "fit": plot_law_fit(table.eval_domains, table.losses, predicted),
+        "residuals": plot_residuals(table.eval_domains, table.losses, predicted),
+    }
+    written = []
+    for name, png in pictures.items():
+        written.append(out.with_name(f"{out.stem}_{name}.png"))
+        written[-1].write_bytes(png)
+    return written
+
+
+def _write_predictions(
+    record: "LawRecord", rows: "MixtureRows", out: Path, *, of_run: bool
+) -> dict[str, object]:
+    """Write table and picture; say what is in them."""
+    import polars as pl
+
+    from assets.plots import plot_predictions
+    from training.law_gate import LawGateConfig
+
+    predicted = record.laws.predict(rows.weights)
+    low, high = record.intervals(rows.weights, of_run=of_run)
+    table: dict[str, list[object]] = {"run_id": list(rows.run_ids)}
+    for column, name in enumerate(record.laws.eval_domains):
+        table[f"loss_{name}"] = predicted[:, column].tolist()
+        table[f"loss_{name}_low"] = low[:, column].tolist()
+        table[f"loss_{name}_high"] = high[:, column].tolist()
+    frame = pl.DataFrame(table)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    frame.write_csv(out)
+    picture = out.with_suffix(".png")
+    picture.write_bytes(plot_predictions(record.laws.eval_domains, predicted, low, high))
+    distances = record.hull_distances(rows.weights)
+    limit = LawGateConfig().max_hull_distance
     average = predicted.mean(axis=1)
-    summary = {
+    return {
         "predictions": str(out),
         "picture": str(picture),
         "mixtures": len(rows.run_ids),
         "method": record.laws.method,
         "gate_passed": record.gate.get("passed"),
         "best_by_average": rows.run_ids[int(average.argmin())],
+        "best_average_nats": float(average.min()),
+        "hull_limit": limit,
         "largest_hull_distance": float(distances.max()),
-        "outside_the_runs": outside,
+        "outside_the_runs": [
+            name for name, far in zip(rows.run_ids, distances, strict=True) if far > limit
+        ],
         "notes": list(rows.notes),
         "rows": frame.to_dicts(),
     }
-    if as_json:
-        typer.echo(json.dumps(summary, allow_nan=False))
-        return
-    from rich.console import Console
-
-    console = Console()
-    _print_notes(console, rows.notes)
-    if not record.gate.get("passed"):
-        console.print("[yellow]The law failed its gate: do not choose a mixture by it.[/]")
-    if outside:
-        console.print(
-            f"[yellow]{len(outside)} of {len(average)} mixtures lie further than {limit:g} (total "
-            f"variation) from the hull of the runs: {', '.join(outside[:5])}"
-            f"{' ...' if len(outside) > 5 else ''}[/]",
-            soft_wrap=True,
-        )
-    console.print(f"Best average loss: {summary['best_by_average']}, {average.min():.4f} nats")
-    console.print(f"Predictions: {out}   picture: {picture}", soft_wrap=True)
 
 
 @contextlib.contextmanager
 def _progress() -> Iterator[Callable[[str, int, int], None]]:
     """Bars on the error stream, one per kind of work."""
+    from rich import progress as bars
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    bars = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
+    parts = (
+        bars.TextColumn("{task.description}"),
+        bars.BarColumn(),
+        bars.MofNCompleteColumn(),
+        bars.TimeElapsedColumn(),
     )
-    with Progress(*bars, console=Console(stderr=True), transient=True) as progress:
+    with bars.Progress(*parts, console=Console(stderr=True), transient=True) as progress:
         tasks = {}
 
         def report(what: str, done: int, total: int) -> None:
@@ -237,81 +246,3 @@ def _summary(
     if scores is not None:
         summary["test"] = {name: one.to_json() for name, one in scores.items()}
     return summary
-
-
-def _print_fit(fit: "LawFit", scores: "Mapping[str, GivenScores] | None") -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console()
-    _print_notes(console, fit.record.notes)
-    if fit.choice is not None:
-        tried = ", ".join(f"{name} {error:.3f}" for name, error in fit.choice.errors.items())
-        console.print(f"Chosen: {fit.choice.method} (error over that of the mean: {tried})")
-    evidence = fit.evidence
-    heading = f"{fit.record.laws.method}, {len(evidence.table.run_ids)} runs, held out in "
-    table = Table(
-        "target", "rank", "MAE", "regret", "trivial MAE", "law minus trivial", "trivial rank",
-        title=heading + f"{evidence.num_folds} folds",
-        caption="rank: Spearman; errors in nats per token; law minus trivial: interval of the "
-        "difference in MAE to the best trivial predictor",
-    )  # fmt: skip
-    for name, one in evidence.per_domain.items():
-        table.add_row(name, *_held_out(one))
-    table.add_section()
-    table.add_row("average", *_held_out(evidence.average))
-    console.print(table)
-    gate = Table("gate", "observed", "limit", "verdict", "detail")
-    for row in fit.verdict.rows:
-        verdict = "[green]passed[/]" if row.passed else "[red]failed[/]"
-        observed = "none" if row.observed is None else f"{row.observed:.4g}"
-        gate.add_row(row.name, observed, f"{row.rule} {row.limit:.4g}", verdict, row.detail)
-    console.print(gate)
-    if scores is not None:
-        given = Table(
-            "target", "rank", "MAE", "MSE", "regret", "pick", "its place", "in interval",
-            title="On the given rows",
-        )  # fmt: skip
-        for name, score in scores.items():
-            given.add_row(
-                name,
-                _number(score.spearman, 4),
-                f"{score.mae_nats:.4f}",
-                f"{score.mse_nats2:.4g}",
-                f"{score.regret_nats:.4f}",
-                score.pick,
-                str(score.pick_rank),
-                f"{score.coverage:.0%}",
-            )
-        console.print(given)
-
-
-def _held_out(one: "TargetEvidence") -> list[str]:
-    return [
-        _number(one.law.spearman, 3),
-        f"{one.law.mae_nats:.4f}",
-        _number(one.law.regret_nats, 4),
-        f"{one.baselines[one.best_by_error].mae_nats:.4f} {one.best_by_error}",
-        f"{one.error_difference.low:+.4f} to {one.error_difference.high:+.4f}",
-        f"{_number(one.baselines[one.best_by_rank].spearman, 3)} {one.best_by_rank}",
-    ]
-
-
-def _number(value: float | None, digits: int) -> str:
-    return "none" if value is None else f"{value:.{digits}f}"
-
-
-def _print_notes(console: "Console", notes: tuple[str, ...]) -> None:
-    for note in notes:
-        console.print(f"Note: {note}", soft_wrap=True, markup=False)
-
-
-def _write_json(path: Path, content: object) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content, allow_nan=False) + "\n", encoding="utf-8")
-
-
-def _beside(path: Path, name: str, png: bytes) -> Path:
-    picture = path.with_name(f"{path.stem}_{name}.png")
-    picture.write_bytes(png)
-    return picture

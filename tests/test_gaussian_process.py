@@ -63,9 +63,7 @@ def test_a_count_of_two_is_a_repeat_with_the_same_loss():
     (counted,) = refit_gaussian_process(WEIGHTS[:15], losses, counts[None])
     rows = [*range(15), 4]
     (repeated,) = refit_gaussian_process(WEIGHTS[rows], losses[rows], np.ones((1, 16)))
-    np.testing.assert_allclose(
-        counted.predict(WEIGHTS), repeated.predict(WEIGHTS), atol=0.01
-    )
+    np.testing.assert_allclose(counted.predict(WEIGHTS), repeated.predict(WEIGHTS), atol=0.01)
 
 
 def test_left_out_runs_have_no_say_and_json_is_read_by_name():

@@ -107,17 +107,30 @@ def law_family(method: str) -> LawFamily:
     return LAWS[method]
 
 
-def fit_laws(table: RunTable, *, method: str = "log_linear") -> FittedLaws:
+def fit_laws(
+    table: RunTable, *, method: str = "log_linear", importance: Floats | None = None
+) -> FittedLaws:
     """Fit every evaluation domain on all runs of the table.
+
+    Args:
+        table: Admitted runs.
+        method: Key of `LAWS`.
+        importance: How much each run counts beside the others, shape (N,), > 0. None: alike.
 
     Raises:
         ValueError: The method is unknown, or the family refuses the runs (too few, bad losses).
     """
-    return refit_laws(table, np.ones((1, len(table.run_ids))), method=method)[0]
+    counts = np.ones((1, len(table.run_ids)))
+    return refit_laws(table, counts, method=method, importance=importance)[0]
 
 
 def refit_laws(
-    table: RunTable, counts: Floats, *, method: str = "log_linear", tick: Tick | None = None
+    table: RunTable,
+    counts: Floats,
+    *,
+    method: str = "log_linear",
+    importance: Floats | None = None,
+    tick: Tick | None = None,
 ) -> tuple[FittedLaws, ...]:
     """Fit every evaluation domain once per row of counts.
 
@@ -125,12 +138,15 @@ def refit_laws(
         table: Admitted runs.
         counts: How often each run counts in each refit, shape (R, N), >= 0.
         method: Key of `LAWS`.
+        importance: How much each run counts beside the others, shape (N,), > 0. None: alike.
         tick: Told of progress.
 
     Raises:
         ValueError: As `fit_laws`, for any row of counts.
     """
     family = law_family(method)
+    if importance is not None:
+        counts = counts * importance
     own = {name: column for column, name in enumerate(table.domains)}
     runs = Runs(
         weights=table.weights,
@@ -156,7 +172,12 @@ def refit_laws(
 
 
 def predict_left_out(
-    table: RunTable, folds: Ints, *, method: str = "log_linear", tick: Tick | None = None
+    table: RunTable,
+    folds: Ints,
+    *,
+    method: str = "log_linear",
+    importance: Floats | None = None,
+    tick: Tick | None = None,
 ) -> Floats:
     """Predict every run by laws that did not see its fold, shape (N, E), nats per token.
 
@@ -164,6 +185,7 @@ def predict_left_out(
         table: Admitted runs.
         folds: Fold of each run, shape (N,), from 0 without a gap.
         method: Key of `LAWS`.
+        importance: How much each run counts beside the others, shape (N,), > 0. None: alike.
         tick: Told of progress.
 
     Raises:
@@ -171,7 +193,8 @@ def predict_left_out(
     """
     counts = (folds[None] != np.arange(folds.max() + 1)[:, None]).astype(np.float64)
     predicted = np.empty_like(table.losses)
-    for fold, laws in enumerate(refit_laws(table, counts, method=method, tick=tick)):
+    refits = refit_laws(table, counts, method=method, importance=importance, tick=tick)
+    for fold, laws in enumerate(refits):
         predicted[folds == fold] = laws.predict(table.weights[folds == fold])
     return predicted
 
@@ -182,6 +205,7 @@ def bootstrap_laws(
     method: str = "log_linear",
     num_refits: int = 200,
     seed: int = 0,
+    importance: Floats | None = None,
     tick: Tick | None = None,
 ) -> tuple[FittedLaws, ...]:
     """Refit on runs drawn with replacement, the same draw for every evaluation domain.
@@ -193,6 +217,7 @@ def bootstrap_laws(
         method: Key of `LAWS`.
         num_refits: R, >= 1.
         seed: Decides the draws.
+        importance: How much each run counts beside the others, shape (N,), > 0. None: alike.
         tick: Told of progress.
 
     Raises:
@@ -213,7 +238,8 @@ def bootstrap_laws(
         drawn = np.bincount(rng.integers(num_runs, size=num_runs), minlength=num_runs)
         if (drawn > 0).sum() >= fewest:
             counts.append(drawn)
-    return refit_laws(table, np.array(counts, dtype=np.float64), method=method, tick=tick)
+    drawn_counts = np.array(counts, dtype=np.float64)
+    return refit_laws(table, drawn_counts, method=method, importance=importance, tick=tick)
 
 
 def prediction_intervals(

@@ -131,9 +131,7 @@ def _fewest_left(table: RunTable, folds: Ints, *, num_inner: int, seed: int) -> 
     return min(fewest)
 
 
-def _able(
-    table: RunTable, methods: Sequence[str], fewest: int
-) -> tuple[list[str], dict[str, str]]:
+def _able(table: RunTable, methods: Sequence[str], fewest: int) -> tuple[list[str], dict[str, str]]:
     """Methods that the runs suffice for, and the others with the reason."""
     left_aside = {}
     for method in methods:

@@ -140,6 +140,7 @@ def gather_evidence(
     *,
     method: str = "log_linear",
     config: EvidenceConfig | None = None,
+    importance: Floats | None = None,
     tick: Tick | None = None,
 ) -> LawEvidence:
     """Predict every run without it and score the law beside the baselines.
@@ -148,6 +149,8 @@ def gather_evidence(
         table: Admitted runs; each fold must leave more runs than the method's minimum needs.
         method: Key of `LAWS`.
         config: None: the defaults.
+        importance: How much each run counts in the fits, shape (N,), > 0. None: alike. The scores
+            count all runs alike.
         tick: Told of progress, fold by fold.
 
     Raises:
@@ -165,7 +168,7 @@ def gather_evidence(
             f"beside each of at least two folds, got {fewest} beside the largest of {num_folds}: "
             "admit more runs"
         )
-    predicted = predict_left_out(table, folds, method=method, tick=tick)
+    predicted = predict_left_out(table, folds, method=method, importance=importance, tick=tick)
     return judge_predictions(table, predicted, folds=folds, method=method, config=config)
 
 

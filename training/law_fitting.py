@@ -3,12 +3,14 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from training.fitted_laws import bootstrap_laws, fit_laws, law_family
+from training.arrays import Floats
+from training.fitted_laws import FittedLaws, bootstrap_laws, fit_laws, law_family
 from training.law_choice import LawChoice, choose_law
 from training.law_evidence import EvidenceConfig, LawEvidence, gather_evidence, judge_predictions
 from training.law_gate import LawGateConfig, LawVerdict, judge_law
 from training.law_record import LawRecord, build_record
 from training.mixing_laws import LAWS
+from training.run_noise import run_importance
 from training.run_table import RunTable
 from training.runs_csv import CsvColumns
 
@@ -83,25 +85,34 @@ def fit_with_evidence(
     fewest = family.min_runs(len(table.domains)) + 1
     if len(table.run_ids) < fewest:
         raise ValueError(
-            f"{method} over {len(table.domains)} domains, fitted and judged on runs left out, needs "
-            f"{fewest} runs, got {len(table.run_ids)}: add runs, or merge domains"
+            f"{method} over {len(table.domains)} domains, fitted and judged on left-out runs, "
+            f"needs {fewest} runs, got {len(table.run_ids)}: add runs, or merge domains"
         )
     laws = fit_laws(table, method=method)
+    counted = run_importance(table, laws)
+    if counted is not None:
+        laws = fit_laws(table, method=method, importance=counted)
+        notes = (*notes, _noise_note(counted))
     if choice is None:
         evidence = gather_evidence(
-            table, method=method, config=config, tick=_tick(report, "held-out folds", 0)
+            table,
+            method=method,
+            config=config,
+            importance=counted,
+            tick=_tick(report, "held-out folds", 0),
         )
     else:
         evidence = judge_predictions(
             table, choice.predicted, folds=choice.folds, method=method, config=config
         )
-    refits = ()
+    refits: tuple[FittedLaws, ...] = ()
     if family.intervals == "bootstrap":
         refits = bootstrap_laws(
             table,
             method=method,
             num_refits=num_refits,
             seed=config.seed,
+            importance=counted,
             tick=_tick(report, "refits on drawn runs", num_refits),
         )
     verdict = judge_law(evidence, gate)
@@ -109,6 +120,13 @@ def fit_with_evidence(
         laws, evidence=evidence, verdict=verdict, refits=refits, columns=columns, notes=notes
     )
     return LawFit(record=record, evidence=evidence, verdict=verdict, choice=choice)
+
+
+def _noise_note(counted: Floats) -> str:
+    return (
+        "repeats show more noise at concentrated mixtures: runs count "
+        f"{counted.min():.2g} to {counted.max():.2g} times in fits and refits"
+    )
 
 
 def _choose(table: RunTable, config: EvidenceConfig, report: Report | None) -> LawChoice:

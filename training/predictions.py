@@ -19,6 +19,7 @@ import numpy as np
 from training.arrays import Floats
 from training.fitted_laws import FittedLaws
 from training.law_evidence import spearman
+from training.recalibration import left_out_offset_error
 from training.run_table import RunTable
 
 FEWEST_FOR_RANK = 3
@@ -116,14 +117,10 @@ def compare_predictions(laws: FittedLaws, table: RunTable) -> PredictionReport:
 def _score(predicted: Floats, actual: Floats) -> PredictionScores:
     residuals = actual - predicted
     num_runs = len(residuals)
-    recalibrated = None
-    if num_runs > 1:
-        others = (residuals.sum() - residuals) / (num_runs - 1)
-        recalibrated = float(np.abs(residuals - others).mean())
     rank = float(spearman(predicted, actual)) if num_runs >= FEWEST_FOR_RANK else float("nan")
     return PredictionScores(
         spearman=rank if np.isfinite(rank) else None,
         level_error_nats=float(np.abs(residuals).mean()),
         offset_nats=float(residuals.mean()),
-        recalibrated_error_nats=recalibrated,
+        recalibrated_error_nats=left_out_offset_error(predicted, actual),
     )

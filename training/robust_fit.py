@@ -46,15 +46,15 @@ class RobustProblem:
     linearise: Callable[[Floats, Ints], tuple[Floats, Floats]]
     """As `predict`, with the derivatives: predictions (K, N) and Jacobian (K, N, M)."""
     losses: Floats
-    """Observations, shape (N,)."""
+    """Observations, shape (N,), or (R, N) where refits have their own."""
     counts: Floats
     """Weight of each observation in each refit, shape (R, N), >= 0."""
     low: Floats
     """Lowest parameters, shape (R, M)."""
     high: Floats
     """Highest parameters, shape (R, M)."""
-    huber: float = HUBER_NATS
-    """Threshold h, unit of the losses."""
+    huber: Floats | float = HUBER_NATS
+    """Threshold h, unit of the losses; one for all, or one per refit, shape (R,)."""
     ridge: Floats | None = None
     """Strength of the pull to `prior`, shape (R, M), >= 0. None: none."""
     prior: Floats | None = None
@@ -62,15 +62,15 @@ class RobustProblem:
 
     def objective(self, params: Floats, rows: Ints) -> Floats:
         """Value for parameters (K, M) of the refits `rows`, shape (K,)."""
-        size = np.abs(self.predict(params, rows) - self.losses)
-        total: Floats = (self.counts[rows] * huber_loss(size, self.huber)).sum(axis=1)
+        size = np.abs(self.predict(params, rows) - self._observed(rows))
+        total: Floats = (self.counts[rows] * huber_loss(size, self._threshold(rows))).sum(axis=1)
         if self.ridge is not None:
             total += 0.5 * (self.ridge[rows] * self._offset(params, rows) ** 2).sum(axis=1)
         return total
 
     def model(self, params: Floats, rows: Ints) -> tuple[Floats, Floats]:
         """Gauss-Newton matrix, shape (K, M, M), and slope, shape (K, M)."""
-        size = max(1, len(rows) * self.losses.size * params.shape[1] // MAX_JACOBIAN)
+        size = max(1, len(rows) * self.counts.shape[1] * params.shape[1] // MAX_JACOBIAN)
         parts = np.array_split(np.arange(len(rows)), min(size, len(rows)))
         models = [self._model(params[part], rows[part]) for part in parts]
         return np.concatenate([each[0] for each in models]), np.concatenate(
@@ -79,8 +79,8 @@ class RobustProblem:
 
     def _model(self, params: Floats, rows: Ints) -> tuple[Floats, Floats]:
         predicted, design = self.linearise(params, rows)
-        residuals = predicted - self.losses
-        weights = np.minimum(1.0, self.huber / np.maximum(np.abs(residuals), 1e-300))
+        residuals = predicted - self._observed(rows)
+        weights = np.minimum(1.0, self._threshold(rows) / np.maximum(np.abs(residuals), 1e-300))
         weighted = design * (self.counts[rows] * weights)[:, :, None]
         normal = np.matmul(design.transpose(0, 2, 1), weighted)
         slope = np.einsum("rnm,rn->rm", weighted, residuals)
@@ -89,11 +89,17 @@ class RobustProblem:
             slope += self.ridge[rows] * self._offset(params, rows)
         return normal, slope
 
+    def _observed(self, rows: Ints) -> Floats:
+        return self.losses if self.losses.ndim == 1 else self.losses[rows]
+
+    def _threshold(self, rows: Ints) -> Floats:
+        return np.broadcast_to(self.huber, len(self.counts))[rows][:, None]
+
     def _offset(self, params: Floats, rows: Ints) -> Floats:
         return params if self.prior is None else params - self.prior[rows]
 
 
-def huber_loss(residuals: Floats, threshold: float) -> Floats:
+def huber_loss(residuals: Floats, threshold: Floats | float) -> Floats:
     """Huber loss of each residual: half its square up to the threshold, linear beyond."""
     size = np.abs(residuals)
     loss: Floats = np.where(size <= threshold, 0.5 * size**2, threshold * (size - 0.5 * threshold))

@@ -133,7 +133,8 @@ def read_mixtures(
     for name in found:
         if name not in names:
             raise ValueError(
-                f"{path}: column {weights_prefix}{name} is no domain of the law ({', '.join(names)})"
+                f"{path}: column {weights_prefix}{name} is no domain of the law "
+                f"({', '.join(names)})"
             )
     run_ids = _run_ids(path, frame)
     cells = [f"{weights_prefix}{name}" for name in names]

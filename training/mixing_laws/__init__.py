@@ -1,8 +1,10 @@
 """Mixing laws by name: held-out loss as a function of the weights."""
 
 from training.mixing_laws import (
+    additive,
     boosted_residual,
     boosted_trees,
+    exponential,
     gaussian_process,
     linear,
     log_linear,
@@ -53,5 +55,26 @@ LAWS: dict[str, LawFamily] = {
         from_json=log_linear.LogLinearLaw.from_json,
         min_runs=log_linear.min_runs,
         formula="L(p) = c + exp(t . p)",
+    ),
+    "additive": LawFamily(
+        refit=additive.refit_additive,
+        from_json=additive.AdditiveLaw.from_json,
+        min_runs=additive.min_runs,
+        convex=True,
+        formula="L(p) = b + t . p + sum_j k_j ((p_j + s)^-a - 1) / a, k_j >= 0",
+    ),
+    "additive_signed": LawFamily(
+        refit=additive.refit_signed_additive,
+        from_json=additive.AdditiveLaw.from_json,
+        min_runs=additive.min_runs,
+        convex=False,
+        formula="L(p) = b + t . p + sum_j k_j ((p_j + s)^-a - 1) / a",
+    ),
+    "exponential": LawFamily(
+        refit=exponential.refit_exponential,
+        from_json=exponential.ExponentialLaw.from_json,
+        min_runs=exponential.min_runs,
+        convex=True,
+        formula="L_i(p) = c_i + k_i exp(a p_i + t . p)",
     ),
 }

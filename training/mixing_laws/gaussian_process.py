@@ -138,10 +138,13 @@ def _fit(
     roots = np.sqrt(weights)
     apart = ((roots[:, None] - roots[None]) ** 2).reshape(-1, weights.shape[1]).T.copy()
     bounds = np.log([LENGTHS] * weights.shape[1] + [SIGNALS, NOISES])
+
+    def objective(log_params: Floats) -> tuple[float, Floats]:
+        return _negative_log_likelihood(log_params, apart, target, counts)
+
     found = minimize(
-        _negative_log_likelihood,
+        objective,
         start,
-        args=(apart, target, counts),
         jac=True,
         method="L-BFGS-B",
         bounds=bounds,

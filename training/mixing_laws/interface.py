@@ -99,6 +99,17 @@ def each_domain(refit: Callable[[Floats, Floats, Floats], Sequence[Law]]) -> Ref
     return refit_all
 
 
+def named_vector(what: str, values: Mapping[str, float], domains: Sequence[str]) -> Floats:
+    """Values in the order of the domains, shape (D,).
+
+    Raises:
+        ValueError: The names differ from the domains; the message starts with `what`.
+    """
+    if set(values) != set(domains):
+        raise ValueError(f"{what} of {sorted(values)}, wanted {sorted(domains)}")
+    return np.array([values[domain] for domain in domains], dtype=np.float64)
+
+
 def require_runs(weights: Floats, losses: Floats, counts: Floats, *, num_params: int) -> None:
     """Refuse runs that no fit of one evaluation domain can use.
 

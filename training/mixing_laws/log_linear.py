@@ -30,7 +30,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from training.arrays import Floats, Ints
-from training.mixing_laws.interface import require_runs
+from training.mixing_laws.interface import named_vector, require_runs
 from training.robust_fit import RobustProblem, minimise_robustly, weighted_least_squares
 
 C_SHARES = np.array([0.0, 0.15, 0.3, 0.45, 0.6, 0.7, 0.8, 0.87, 0.93, 0.97, 0.99])
@@ -88,12 +88,8 @@ class LogLinearLaw:
             ValueError: A field is missing, unknown or no number, or the domains differ.
         """
         record = _Record.model_validate(fields)
-        if set(record.sensitivities) != set(domains):
-            raise ValueError(
-                f"sensitivities of {sorted(record.sensitivities)}, wanted {sorted(domains)}"
-            )
-        ordered = np.array([record.sensitivities[domain] for domain in domains])
-        return cls(irreducible_loss=record.irreducible_loss, sensitivities=ordered)
+        sensitivities = named_vector("sensitivities", record.sensitivities, domains)
+        return cls(irreducible_loss=record.irreducible_loss, sensitivities=sensitivities)
 
 
 def min_runs(num_domains: int) -> int:

@@ -51,8 +51,8 @@ class QuadraticLaw:
         first, second = np.triu_indices(len(domains), k=1)
         strongest = np.argsort(-np.abs(self.interactions[first, second]))[:3]
         pairs = " ".join(
-            f"{self.interactions[first[k], second[k]]:+.3g} {domains[first[k]]}*{domains[second[k]]}"
-            for k in strongest
+            f"{self.interactions[i, j]:+.3g} {domains[i]}*{domains[j]}"
+            for i, j in zip(first[strongest], second[strongest], strict=True)
         )
         return f"{text}; {pairs} ..."
 
@@ -72,8 +72,9 @@ class QuadraticLaw:
             ValueError: A field is missing, unknown or no number, or the domains differ.
         """
         record = _Record.model_validate(fields)
-        named = [record.corner_losses, record.interactions, *record.interactions.values()]
-        if any(set(one) != set(domains) for one in named):
+        named = [set(record.corner_losses), set(record.interactions)]
+        named += [set(row) for row in record.interactions.values()]
+        if any(one != set(domains) for one in named):
             raise ValueError(
                 f"corner_losses and interactions must name {sorted(domains)} and nothing else"
             )
