@@ -39,8 +39,8 @@ class ModelConfig:
     context_tokens: Count
     """Tokens of one training row, T."""
     tied_embeddings: bool = False
-    """Whether the output matrix is the embedding. Apart, a tiny model learns bigrams at once instead
-    of after a plateau whose length is chance."""
+    """Whether the output matrix is the embedding. Apart, a tiny model learns bigrams at once, not
+    after a plateau whose length is chance."""
 
     def __post_init__(self) -> None:
         """Refuse heads that do not divide the width into even parts (rotary needs pairs)."""

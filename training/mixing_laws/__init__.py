@@ -9,6 +9,7 @@ from training.mixing_laws import (
     linear,
     log_linear,
     quadratic,
+    soft_minimum,
 )
 from training.mixing_laws.interface import LawFamily, each_domain
 
@@ -76,5 +77,12 @@ LAWS: dict[str, LawFamily] = {
         min_runs=exponential.min_runs,
         convex=True,
         formula="L_i(p) = c_i + k_i exp(a p_i + t . p)",
+    ),
+    "soft_minimum": LawFamily(
+        refit=each_domain(soft_minimum.refit_soft_minimum),
+        from_json=soft_minimum.SoftMinimumLaw.from_json,
+        min_runs=soft_minimum.min_runs,
+        convex=True,
+        formula="L(p) = -b log(sum_j p_j exp(-l_j / b))",
     ),
 }
