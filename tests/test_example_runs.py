@@ -16,7 +16,7 @@ def test_the_gate_tells_a_law_from_noise(name, passes, tmp_path):
     result = CliRunner().invoke(
         app,
         [
-            "fit-law", str(FOLDER / f"{name}.csv"), "--resamples", "2", "--json",
+            "fit-law", str(FOLDER / f"{name}.csv"), "--resamples", "2", "--folds", "6", "--json",
             "--out", str(tmp_path / "law.json"),
         ],
     )  # fmt: skip
