@@ -71,11 +71,12 @@ def estimate_noise(weights: Floats, losses: Floats, *, seed: int = 0) -> RunNois
     group = group.ravel()
     sizes = np.bincount(group)
     means = np.bincount(group, weights=losses) / sizes
-    squares = np.bincount(group, weights=(losses - means[group]) ** 2)
+    squares: Floats = np.bincount(group, weights=(losses - means[group]) ** 2).astype(np.float64)
     repeated = sizes > 1
     if not repeated.any():
         return None
-    freedom, squares = (sizes[repeated] - 1).astype(np.float64), squares[repeated]
+    freedom: Floats = (sizes[repeated] - 1).astype(np.float64)
+    squares = squares[repeated]
     where = concentration(mixtures[repeated])
     pooled = float(np.log(max(squares.sum() / freedom.sum(), 1e-18)))
     p_value, trend, log_variance = 1.0, 0.0, pooled

@@ -77,7 +77,7 @@ def _hash_short(
 
     ends = np.empty(len(offsets), dtype=np.int64)
     fold_texts(data, offsets, *casefold_table(), False, False, room, ends)
-    view, places = memoryview(room), ends.tolist()
+    view, places = room.data, ends.tolist()
     return b"".join(
         [
             hashlib.blake2b(view[start:end], digest_size=HASH_BYTES).digest()
@@ -100,7 +100,7 @@ def _hash_long(text: NDArray[np.uint8]) -> bytes:
             stop -= 1
         piece = np.array([start, stop], dtype=np.int64)
         pending = fold_texts(text, piece, *casefold_table(), has_begun, pending, room, ends)
-        digest.update(room[: ends[1]])
+        digest.update(room[: ends[1]].data)
         has_begun = has_begun or bool(ends[1])
         start = stop
     return digest.digest()

@@ -19,7 +19,7 @@ from quality.document_batches import BadDocuments
 CLUSTERS = "clusters.parquet"
 MEMBERS_FILE = "members.parquet"
 SUMMARY = "summary.json"
-COLUMNS = {
+COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
     **{name: kind for name, kind in MEMBERS.items() if name != "corpus"},
     "kept_in": pl.List(pl.String),
 }

@@ -137,7 +137,7 @@ def _fit(
     target = (losses - mean) / scale
     roots = np.sqrt(weights)
     apart = ((roots[:, None] - roots[None]) ** 2).reshape(-1, weights.shape[1]).T.copy()
-    bounds = np.log([LENGTHS] * weights.shape[1] + [SIGNALS, NOISES])
+    limits: Floats = np.log([LENGTHS] * weights.shape[1] + [SIGNALS, NOISES])
 
     def objective(log_params: Floats) -> tuple[float, Floats]:
         return _negative_log_likelihood(log_params, apart, target, counts)
@@ -147,7 +147,7 @@ def _fit(
         start,
         jac=True,
         method="L-BFGS-B",
-        bounds=bounds,
+        bounds=[(float(low), float(high)) for low, high in limits],
         options={"maxiter": MAX_ITERATIONS},
     )
     params = np.exp(found.x)
