@@ -30,6 +30,7 @@ from training.shards import TokenShards
 
 pytestmark = pytest.mark.timeout(900)  # the first test to run makes the graph
 WHOLE_ASSETS = {
+    "duplicate_clusters",
     "tokenizer",
     "shard_profile",
     "swarm",
