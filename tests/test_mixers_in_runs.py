@@ -18,7 +18,7 @@ PHASES = {
 }
 MIXERS = {
     "curriculum": {},
-    "odm": {"warmup_steps": 4, "smoothing": 0.0},
+    "odm": {"warmup_steps": 4},
     "schedule": {"phases": PHASES, "interpolation": "linear"},
     "skill_it": {
         "graph": GRAPH,

@@ -228,7 +228,10 @@ def bad(files, *arguments):
         (("--reuse", "po.json"), "po.json: weights"),
         (("--risk", "lower"), "not convex"),
         (("--width", "2"), "width must lie"),
-        (("--within-runs", "-1"), "within_runs: Input should be greater than or equal to 0, got -1"),
+        (
+            ("--within-runs", "-1"),
+            "within_runs: Input should be greater than or equal to 0, got -1",
+        ),
     ],
 )
 def test_propose_refuses(files, arguments, message):
