@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 
 import dagster as dg
 
-from assets.lake import Lake
+from assets.lake import WHOLE, Artifact, Lake
 from assets.presets import PLAN, Preset, config_digest, load_preset
 from quality.catalogue import Corpus, load_catalogue
 from training.config import MixerConfig
@@ -78,6 +78,13 @@ def current_partitions(lake: Lake, asset: str) -> list[str]:
         return [] if design is None else list(read_swarm(design.folder).run_ids)
     assert asset in ("training_runs", "evaluations"), f"{asset} has no partitions"
     return list(TRAINING_RUNS)
+
+
+def current_artifacts(lake: Lake, asset: str) -> list[Artifact]:
+    """Current versions of an asset under this preset, without partitions that others left."""
+    there = lake.partitions(asset)
+    keys = [None] if WHOLE in there else [k for k in current_partitions(lake, asset) if k in there]
+    return [lake.artifact(asset, key) for key in keys]
 
 
 def settings_of(asset: str, partition: str | None) -> str:
