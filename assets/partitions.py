@@ -83,8 +83,9 @@ def current_partitions(lake: Lake, asset: str) -> list[str]:
 def current_artifacts(lake: Lake, asset: str) -> list[Artifact]:
     """Current versions of an asset under this preset, without partitions that others left."""
     there = lake.partitions(asset)
-    keys = [None] if WHOLE in there else [k for k in current_partitions(lake, asset) if k in there]
-    return [lake.artifact(asset, key) for key in keys]
+    if there in ([], [WHOLE]):
+        return [lake.artifact(asset) for _ in there]
+    return [lake.artifact(asset, key) for key in current_partitions(lake, asset) if key in there]
 
 
 def settings_of(asset: str, partition: str | None) -> str:
