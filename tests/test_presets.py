@@ -173,3 +173,18 @@ def test_the_digest_sees_every_value_and_no_order():
     assert config_digest({"a": 1, "b": 2}) == config_digest({"b": 2, "a": 1})
     assert config_digest(1, 2) != config_digest(2, 1)
     assert len(config_digest("x")) == 8
+
+
+def test_a_priority_names_corpora_of_the_catalogue_once(refusal):
+    for wrong in (["small-talk", "gone"], ["small-talk", "small-talk"]):
+        message = refusal(("deduplication", {"priority": wrong}))
+        assert message.startswith(f"deduplication.priority: {wrong[1]!r} is unknown or stands")
+
+
+def test_an_unknown_cleaning_profile_is_told_before_anything_is_read(tmp_path):
+    corpora = yaml.safe_load(Path(CI["catalogue"]).read_text())
+    next(iter(corpora["corpora"].values()))["cleaning"] = "spotless"
+    (tmp_path / "corpora.yaml").write_text(yaml.safe_dump(corpora))
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump({**CI, "catalogue": "corpora.yaml"}))
+    with pytest.raises(PresetError, match=r"field 'cleaning': unknown cleaning profile 'spotless'"):
+        load_preset(str(tmp_path / "mine.yaml"))
