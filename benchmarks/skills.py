@@ -74,9 +74,9 @@ class Finding:
         ]
         return [
             f"edges: {', '.join(found)}",
-            f"edge F1 {self.edge_f1:.2f}, verdict {self.graph.diagnosis.verdict} (edges of at least "
-            f"{self.graph.min_weight:g} of the loss before training; {self.certain_edge_f1:.2f} with "
-            "all that are certain, however small)",
+            f"edge F1 {self.edge_f1:.2f}, verdict {self.graph.diagnosis.verdict}, edges of at least "
+            f"{self.graph.min_weight:g} of the loss before training; F1 "
+            f"{self.certain_edge_f1:.2f} if all that are certain count, however small",
             f"steps saved by the prerequisite: {self.saved_steps.tolist()}, mean {gain.mean:.0f}, "
             f"95 % interval {gain.low:.0f} to {gain.high:.0f}",
             f"{self.processor_seconds:.0f} processor seconds, {len(self.graph.used)} runs of "
