@@ -74,7 +74,7 @@ class Finding:
         ]
         return [
             f"edges: {', '.join(found)}",
-            f"edge F1 {self.edge_f1:.2f}, verdict {self.graph.diagnosis.verdict}, edges of at least "
+            f"edge F1 {self.edge_f1:.2f}, verdict {self.graph.diagnosis.verdict}, edges from "
             f"{self.graph.min_weight:g} of the loss before training; F1 "
             f"{self.certain_edge_f1:.2f} if all that are certain count, however small",
             f"steps saved by the prerequisite: {self.saved_steps.tolist()}, mean {gain.mean:.0f}, "
