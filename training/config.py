@@ -6,6 +6,7 @@ A run file is JSON or YAML. Values are not coerced: a number in quotes is refuse
 import hashlib
 import json
 from collections.abc import Hashable
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -13,6 +14,7 @@ import yaml
 from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
+from training.reference_folder import reference_digest
 from training.shard_format import manifest_digest
 
 STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
@@ -91,6 +93,26 @@ class MixerConfig:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class WeighterConfig:
+    """The rule that weighs the rows of a batch in the loss."""
+
+    method: str = "none"
+    """Key of training.weighters.WEIGHTERS."""
+    settings: dict[str, Setting] = Field(default_factory=dict)
+    """Settings of the method; the method checks them."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class SelectorConfig:
+    """The rule that chooses which rows of a domain are drawn."""
+
+    method: str = "random"
+    """Key of training.selectors.SELECTORS."""
+    settings: dict[str, Setting] = Field(default_factory=dict)
+    """Settings of the method; the method checks them."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class EvaluationConfig:
     """Held-out evaluation during a run."""
 
@@ -130,6 +152,13 @@ class RunConfig:
     """How long and how."""
     mixer: MixerConfig
     """On which mixture."""
+    weighter: WeighterConfig = Field(default_factory=WeighterConfig)
+    """How much each row counts."""
+    selector: SelectorConfig = Field(default_factory=SelectorConfig)
+    """Which rows of a domain are drawn."""
+    reference: str | None = None
+    """Folder of a finished run, or of a model that transformers loads with the same tokenizer, for
+    the methods that compare losses with a reference model's; None: none."""
     evaluation: EvaluationConfig = Field(default_factory=EvaluationConfig)
     """How it is measured."""
     checkpoint: CheckpointConfig = Field(default_factory=CheckpointConfig)
@@ -150,15 +179,24 @@ class RunConfig:
     def digest(self) -> str:
         """16 hexadecimal digits over all that changes the numbers.
 
-        Domains enter with the digests of their shard manifests, not with their paths. Left out:
-        run_id, checkpoint, device, num_threads.
+        Domains enter with the digests of their shard manifests, not with their paths, the
+        reference with that of its parameters. Left out: run_id, checkpoint, device, num_threads;
+        and weighter, selector and reference where they are the default, so that a run from before
+        there were any keeps its digest.
 
         Raises:
-            ValueError: A shard manifest is missing.
+            ValueError: A shard manifest or the reference is missing.
         """
         content = json.loads(TypeAdapter(RunConfig).dump_json(self))
         for field in ("run_id", "checkpoint", "device", "num_threads"):
             del content[field]
+        for field, default in (("weighter", WeighterConfig()), ("selector", SelectorConfig())):
+            if getattr(self, field) == default:
+                del content[field]
+        if self.reference is None:
+            del content["reference"]
+        else:
+            content["reference"] = reference_digest(Path(self.reference))
         content["domains"] = {
             domain: {split: manifest_digest(Path(folder) / split) for split in ("train", "heldout")}
             for domain, folder in self.domains.items()
@@ -231,4 +269,6 @@ def load_run_config(path: Path) -> RunConfig:
     base = path.resolve().parent
     for domain, folder in config.domains.items():
         config.domains[domain] = str(base / folder)
+    if config.reference is not None:
+        return replace(config, reference=str(base / config.reference))
     return config
