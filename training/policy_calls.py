@@ -101,6 +101,7 @@ def observe_step(
         train_loss_sums=measures.loss_sums if measures else np.zeros(num_domains),
         train_token_counts=measures.token_counts if measures else no_counts,
         realised_counts=measures.plan.counts if measures else no_counts,
+        learning_rate=measures.rate if measures else 0.0,
         row_domains=measures.plan.domain_index if measures else None,
         row_ids=measures.plan.rows if measures else None,
         row_losses=measures.row_losses if measures else None,

@@ -85,6 +85,7 @@ class RunSession:
         """Sum up the run so far."""
         inputs, schedule = self.inputs, self.config.schedule
         drawn = progress.step * schedule.batch_rows
+        learned = inputs.mixer.learned_weights(progress.mixer)
         return RunResult(
             run_id=self.config.run_id,
             method=self.config.mixer.method,
@@ -101,6 +102,7 @@ class RunSession:
             epochs=self.named(progress.sampler.cursors / inputs.sampler.epoch_draws),
             heldout=heldout,
             finished=finished,
+            learned_weights=None if learned is None else self.named(learned),
         )
 
     def named(self, values: Floats) -> dict[str, float]:
