@@ -72,7 +72,7 @@ def train_step(
     rate: float,
     clip_norm: float | None,
     device: torch.device,
-    weighing: RowWeighing,
+    weighing: RowWeighing | None = None,
     reference: PreTrainedModel | None = None,
     alignments: GradientAlignments | None = None,
 ) -> StepMeasures:
@@ -86,7 +86,7 @@ def train_step(
         rate: Learning rate.
         clip_norm: Largest gradient norm; None: only measured.
         device: Of the model.
-        weighing: What each row counts.
+        weighing: What each row counts; None: all alike.
         reference: Model whose losses the excess is measured against, in evaluation mode; None: no
             excess.
         alignments: Measured before the step; passed on.
@@ -97,15 +97,16 @@ def train_step(
     num_tokens = rows.shape[1] - 1
     optimiser.zero_grad(set_to_none=True)
     parts = split_rows(to_device(rows, device), model.config.vocab_size)
+    reads = frozenset() if weighing is None else weighing.reads
     weights = None
-    if not weighing.reads or len(parts) > 1:
+    if weighing is not None and (not reads or len(parts) > 1):
         weights = weighing.weights(plan, **_measured_before(model, parts, weighing))
     losses, excesses = [], []
     for start, part in zip(_starts(parts), parts, strict=True):
-        whole = weighing.reads if len(parts) == 1 else frozenset()
-        of_tokens, hidden = token_losses(model, part, with_hidden="embeddings" in whole)
+        whole = len(parts) == 1
+        of_tokens, hidden = token_losses(model, part, with_hidden=whole and "embeddings" in reads)
         part_losses = of_tokens.sum(dim=1)
-        if whole:
+        if weighing is not None and reads and whole:
             weights = weighing.weights(
                 plan,
                 losses=part_losses.detach().double().cpu().numpy() / num_tokens,
