@@ -47,7 +47,7 @@ MIXING = {
     "skill_it": {"graph": GRAPH, "round_steps": 8, "evaluation_steps": 3, "window": 2},
     "temperature": {"temperature": 2.0},
     "uniform": {},
-    "unimax": {"max_epochs": 2.0},
+    "unimax": {"budget_tokens": 2304, "max_epochs": 2.0},
 }
 POOLS = {"pool_rows": 12, "keep_share": 0.5}
 SELECTING = {
