@@ -12,11 +12,14 @@ from training.arrays import Floats
 from training.checkpoint import Checkpoint, load_latest_checkpoint, save_checkpoint
 from training.checkpoint_tensors import collect_tensors, restore_tensors
 from training.config import RunConfig
+from training.engine import Engine
 from training.journal import MetricsFile, Stopwatch
 from training.ledger import Ledger
-from training.model import build_model
+from training.mixers.interface import Json
+from training.model import open_model
 from training.optimisation import build_optimiser
 from training.progress import Progress, initial_progress, pack_progress, unpack_progress
+from training.ranks import ALONE, Ranks
 from training.run_inputs import RunInputs
 from training.run_result import HeldoutLoss, RunResult
 
@@ -35,20 +38,33 @@ class RunSession:
     """Shards, sampler, mixer."""
     out: Path
     """Folder of the run."""
-    device: torch.device
-    """Of the model."""
-    model: PreTrainedModel
-    """In training mode."""
+    engine: Engine
+    """The model on its devices."""
     optimiser: optim.Optimizer
     """Over its parameters."""
-    ledger: Ledger
-    """Rows drawn."""
-    metrics: MetricsFile
-    """Open; the caller closes it."""
+    ledger: Ledger | None
+    """Rows drawn; None on a rank that does not lead."""
+    metrics: MetricsFile | None
+    """Open; the caller closes it. None on a rank that does not lead."""
     watch: Stopwatch
     """Seconds by phase."""
     saved_step: int
     """Step of the newest checkpoint; 0 if there is none."""
+
+    @property
+    def model(self) -> PreTrainedModel:
+        """In training mode."""
+        return self.engine.model
+
+    @property
+    def device(self) -> torch.device:
+        """Of the model."""
+        return self.engine.device
+
+    @property
+    def ranks(self) -> Ranks:
+        """The processes."""
+        return self.engine.ranks
 
     @property
     def checkpoints(self) -> Path:
@@ -56,22 +72,29 @@ class RunSession:
         return self.out / "checkpoints"
 
     def save(self, progress: Progress) -> None:
-        """Write a checkpoint, unless the run makes none or this step has one."""
+        """Write a checkpoint, unless the run makes none or this step has one. All ranks call it."""
         settings = self.config.checkpoint
         if settings.every_steps is None or progress.step == self.saved_step:
             return
         with self.watch.measure("checkpoint"):
-            checkpoint = Checkpoint(
-                step=progress.step,
-                config_digest=self.config_digest,
-                tensors=collect_tensors(self.model, self.optimiser) | self.ledger.pending(),
-                state={
-                    "progress": pack_progress(progress),
-                    "metrics_bytes": self.metrics.flushed_bytes(),
-                },
-            )
-            save_checkpoint(checkpoint, self.checkpoints, keep_last=settings.keep_last)
+            tensors = collect_tensors(self.model, self.optimiser)
+            if self.ledger is not None and self.metrics is not None:
+                checkpoint = Checkpoint(
+                    step=progress.step,
+                    config_digest=self.config_digest,
+                    tensors=tensors | self.ledger.pending(),
+                    state={
+                        "progress": pack_progress(progress),
+                        "metrics_bytes": self.metrics.flushed_bytes(),
+                    },
+                )
+                save_checkpoint(checkpoint, self.checkpoints, keep_last=settings.keep_last)
         self.saved_step = progress.step
+
+    def record(self, line: dict[str, Json]) -> None:
+        """Add a line to the metrics."""
+        if self.metrics is not None:
+            self.metrics.append(line)
 
     def result(
         self, progress: Progress, *, heldout: dict[str, HeldoutLoss], finished: bool
@@ -105,67 +128,105 @@ class RunSession:
         return dict(zip(self.inputs.domains, values, strict=True))
 
 
-def choose_device(name: str) -> torch.device:
-    """Return the device for "auto", "cpu" or "cuda".
+def choose_device(name: str, *, local_rank: int = 0) -> torch.device:
+    """Return the device for "auto", "cpu" or "cuda": the CUDA device of this number if any.
 
     Raises:
         ValueError: CUDA is asked for and there is none.
     """
     if name == "cuda" and not torch.cuda.is_available():
         raise ValueError("device: 'cuda', but torch finds no CUDA device; use 'auto' or 'cpu'")
-    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+    if name == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    return torch.device("cuda", local_rank)
 
 
 def open_session(
-    config: RunConfig, inputs: RunInputs, out: Path, *, config_digest: str
+    config: RunConfig,
+    inputs: RunInputs,
+    out: Path,
+    *,
+    config_digest: str,
+    ranks: Ranks = ALONE,
 ) -> tuple[RunSession, Progress]:
     """Build the run, or restore it from the newest usable checkpoint in out/checkpoints.
+
+    The leader tidies the files of the run; the other ranks only read its checkpoints.
 
     Raises:
         ValueError: No such device or architecture, or the checkpoint belongs to another run or
             relies on a file that is gone.
     """
-    device = choose_device(config.device)
-    model = build_model(
+    _require_divisible(config, ranks)
+    model = open_model(
         config.model,
         vocab_size=inputs.manifest.vocab_size,
         eos_id=inputs.manifest.eos_id,
         seed=config.seed,
     )
-    model.to(device).train()
+    engine = Engine(
+        model,
+        device=choose_device(config.device, local_rank=ranks.local_rank),
+        context_tokens=inputs.context_tokens,
+        precision=config.precision,
+        execution=config.execution,
+        ranks=ranks,
+    )
     optimiser = build_optimiser(model, config.schedule)
-    checkpoint = load_latest_checkpoint(out / "checkpoints", config_digest=config_digest)
+    checkpoint = _newest_checkpoint(out / "checkpoints", config_digest=config_digest, ranks=ranks)
     if checkpoint is None:
-        progress = initial_progress(inputs.sampler, inputs.mixer)
-        ledger = Ledger(out / "ledger", inputs.domains)
-        metrics_bytes = 0
+        progress, metrics_bytes = initial_progress(inputs.sampler, inputs.mixer), 0
     else:
         progress, metrics_bytes = _restore_values(checkpoint, inputs)
-        ledger = Ledger.resume(
-            out / "ledger", inputs.domains, step=checkpoint.step, tensors=checkpoint.tensors
-        )
         restore_tensors(checkpoint.tensors, model, optimiser)
-    shutil.rmtree(out / "final", ignore_errors=True)
+    if ranks.leads:
+        shutil.rmtree(out / "final", ignore_errors=True)
     session = RunSession(
         config=config,
         config_digest=config_digest,
         inputs=inputs,
         out=out,
-        device=device,
-        model=model,
+        engine=engine,
         optimiser=optimiser,
-        ledger=ledger,
-        metrics=MetricsFile(out / "metrics.jsonl", num_bytes=metrics_bytes),
+        ledger=_open_ledger(out / "ledger", inputs.domains, checkpoint) if ranks.leads else None,
+        metrics=(
+            MetricsFile(out / "metrics.jsonl", num_bytes=metrics_bytes) if ranks.leads else None
+        ),
         watch=Stopwatch(
-            out / "timings.jsonl",
+            out / "timings.jsonl" if ranks.leads else None,
             step=progress.step,
             tokens_per_step=config.schedule.batch_rows * config.model.context_tokens,
             every_steps=_STEPS_PER_TIMING,
-            holds_gpu=device.type == "cuda",
+            num_gpus=ranks.size if engine.device.type == "cuda" else 0,
         ),
         saved_step=progress.step,
     )
     return session, progress
+
+
+def _require_divisible(config: RunConfig, ranks: Ranks) -> None:
+    rows, size = config.schedule.batch_rows, ranks.size
+    if rows < size or (config.execution.parallel == "fsdp" and rows % size):
+        raise ValueError(
+            f"schedule.batch_rows {rows} cannot be divided among {size} processes: every one needs "
+            "a row, and with execution.parallel fsdp all need the same number"
+        )
+
+
+def _newest_checkpoint(folder: Path, *, config_digest: str, ranks: Ranks) -> Checkpoint | None:
+    """Load it; the leader goes first, for it removes what an interrupted write left."""
+    if not ranks.leads:
+        ranks.wait()
+    checkpoint = load_latest_checkpoint(folder, config_digest=config_digest)
+    if ranks.leads:
+        ranks.wait()
+    return checkpoint
+
+
+def _open_ledger(folder: Path, domains: tuple[str, ...], checkpoint: Checkpoint | None) -> Ledger:
+    if checkpoint is None:
+        return Ledger(folder, domains)
+    return Ledger.resume(folder, domains, step=checkpoint.step, tensors=checkpoint.tensors)
 
 
 def _restore_values(checkpoint: Checkpoint, inputs: RunInputs) -> tuple[Progress, int]:

@@ -14,7 +14,7 @@ Shapes: D domains, R rows, T context tokens.
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from training.arrays import Floats, Ints
-from training.model import row_losses, split_rows
+from training.model import row_losses, rows_per_pass, split_rows
 from training.shards import StoredTokens, TokenShards
 
 
@@ -91,7 +91,10 @@ def losses_of_rows(
             losses = [
                 row_losses(model, part).double().cpu().numpy() / (rows.shape[1] - 1)
                 for rows in batches
-                for part in split_rows(to_device(rows, device), model.config.vocab_size)
+                for part in split_rows(
+                    to_device(rows, device),
+                    rows_per_pass(rows.shape[1] - 1, model.config.vocab_size, device=device),
+                )
             ]
     finally:
         model.train(training)
@@ -105,25 +108,15 @@ def mean_loss(losses: Floats) -> MeanLoss:
 
 
 def evaluate_domains(
-    model: PreTrainedModel,
-    rows: Sequence[StoredTokens],
-    *,
-    batch_rows: int,
-    device: torch.device,
+    losses_of: Callable[[StoredTokens], Floats], rows: Sequence[StoredTokens]
 ) -> list[MeanLoss]:
     """Average the loss on the cached rows of each domain.
 
     Args:
-        model: On the device.
-        rows: For each domain its rows, shape (R, T + 1). Batches run across domains.
-        batch_rows: Rows of one forward pass.
-        device: Of the model.
+        losses_of: Rows, shape (R, T + 1), to their losses, shape (R,), nats per token.
+        rows: For each domain its rows. They are scored together.
     """
-    stacked = np.concatenate(list(rows))
-    starts = range(0, len(stacked), batch_rows)
-    losses = losses_of_rows(
-        model, (stacked[start : start + batch_rows] for start in starts), device=device
-    )
+    losses = losses_of(np.concatenate(list(rows)))
     ends = np.cumsum([len(entry) for entry in rows])[:-1]
     return [mean_loss(part) for part in np.split(losses, ends)]
 

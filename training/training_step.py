@@ -11,14 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import optim
-from torch.nn.utils import clip_grad_norm_
-from transformers import PreTrainedModel
 
 from training.arrays import Floats, Ints
-from training.model import row_losses, split_rows
+from training.engine import Engine
 from training.optimisation import set_learning_rate
 from training.sampler import BatchPlan
-from training.scoring import to_device
 from training.shards import StoredTokens
 
 _SHOWN_ROWS = 8
@@ -41,54 +38,56 @@ class StepMeasures:
     rate: float
     """Learning rate."""
 
-    @property
-    def finite(self) -> bool:
-        """Whether the step was taken: loss and gradient are finite."""
-        return math.isfinite(self.loss) and math.isfinite(self.grad_norm)
+    taken: bool
+    """Whether the step was taken: loss and gradient norm are finite, the norm within its limit."""
 
 
 def train_step(
-    model: PreTrainedModel,
+    engine: Engine,
     optimiser: optim.Optimizer,
     rows: StoredTokens,
     plan: BatchPlan,
     *,
     rate: float,
     clip_norm: float | None,
-    device: torch.device,
+    max_grad_norm: float | None = None,
 ) -> StepMeasures:
-    """Take one step, unless the loss or the gradient is not finite.
+    """Take one step, unless the loss or the gradient is not finite or the gradient is too long.
+
+    The measures are those of the whole batch, the same on every rank.
 
     Args:
-        model: In training mode, on the device.
+        engine: The model.
         optimiser: Over its parameters.
-        rows: Tokens, shape (B, T + 1), in the order of the plan's slots.
-        plan: Which domain each of them is from.
+        rows: Tokens of this rank's share of the slots, shape (share of B, T + 1), in their order.
+        plan: The whole batch.
         rate: Learning rate.
         clip_norm: Largest gradient norm; None: only measured.
-        device: Of the model.
+        max_grad_norm: Norm before clipping beyond which no step is taken; None: any finite one.
     """
-    num_tokens = rows.shape[1] - 1
+    batch_rows, num_tokens = len(plan.rows), rows.shape[1] - 1
     optimiser.zero_grad(set_to_none=True)
-    losses = []
-    for part in split_rows(to_device(rows, device), model.config.vocab_size):
-        part_losses = row_losses(model, part)
-        (part_losses.sum() / (len(rows) * num_tokens)).backward()
-        losses.append(part_losses.detach())
-    norm = clip_grad_norm_(model.parameters(), math.inf if clip_norm is None else clip_norm)
+    losses = engine.accumulate(rows, batch_rows=batch_rows)
+    norm = engine.clip_gradients(clip_norm)
     # The only wait for the device in a step: losses and norm come over together.
-    host = torch.cat([*losses, norm.detach().reshape(1)]).double().cpu().numpy()
+    host = torch.cat([losses, norm.reshape(1)]).double().cpu().numpy()
+    all_losses: Floats = np.zeros(batch_rows)
+    all_losses[engine.ranks.share(batch_rows)] = host[:-1]
+    all_losses = engine.ranks.total(all_losses)
     loss_sums: Floats = np.zeros(len(plan.counts))
-    np.add.at(loss_sums, plan.domain_index, host[:-1])
+    np.add.at(loss_sums, plan.domain_index, all_losses)
+    loss, grad_norm = float(all_losses.sum() / (batch_rows * num_tokens)), float(host[-1])
+    limit = math.inf if max_grad_norm is None else max_grad_norm
     measures = StepMeasures(
         plan=plan,
-        loss=float(host[:-1].sum() / (len(rows) * num_tokens)),
+        loss=loss,
         loss_sums=loss_sums,
         token_counts=plan.counts * num_tokens,
-        grad_norm=float(host[-1]),
+        grad_norm=grad_norm,
         rate=rate,
+        taken=math.isfinite(loss) and math.isfinite(grad_norm) and grad_norm <= limit,
     )
-    if measures.finite:
+    if measures.taken:
         set_learning_rate(optimiser, rate)
         optimiser.step()
     return measures
