@@ -8,9 +8,15 @@ import polars as pl
 
 from assets.automation import refresh_on_change
 from assets.gates import GateOverride, require_gates
-from assets.lake import WHOLE, Artifact, Lake, publishing, write_json
+from assets.lake import Artifact, Lake, publishing, write_json
 from assets.mixing import admitted_runs, finished_proxies, mixing_law
-from assets.partitions import OWNERS, PRESET, TRAINING_RUNS, training_run_partitions
+from assets.partitions import (
+    OWNERS,
+    PRESET,
+    TRAINING_RUNS,
+    current_artifacts,
+    training_run_partitions,
+)
 from assets.pictures import picture
 from assets.plots import (
     PredictedLoss,
@@ -226,17 +232,12 @@ def _evaluated(lake: Lake) -> list[Artifact]:
     deps=[dg.AssetDep(evaluations, partition_mapping=dg.AllPartitionMapping())],
     kinds={"polars"},
     owners=OWNERS,
-    code_version="1",
+    code_version="2",
     automation_condition=refresh_on_change(),
 )
 def cost_report(context: dg.AssetExecutionContext, lake: Lake) -> dg.MaterializeResult[None]:
     """Processor and GPU seconds that went into what is current, by asset."""
-    artifacts = [
-        artifact
-        for asset in COSTED
-        for key in (lake.partitions(asset))
-        if (artifact := lake.find(asset, None if key == WHOLE else key)) is not None
-    ]
+    artifacts = [artifact for asset in COSTED for artifact in current_artifacts(lake, asset)]
     rows = [{"asset": artifact.asset, **_cost(artifact)} for artifact in artifacts]
     with publishing(context, lake, inputs=artifacts) as draft:
         costs = (

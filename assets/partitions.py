@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 
 import dagster as dg
 
-from assets.lake import Lake
+from assets.lake import WHOLE, Artifact, Lake
 from assets.presets import PLAN, Preset, config_digest, load_preset
 from quality.catalogue import Corpus, load_catalogue
 from training.config import MixerConfig
@@ -88,6 +88,14 @@ def current_partitions(lake: Lake, asset: str) -> list[str]:
         return [] if design is None else list(read_swarm(design.folder).run_ids)
     assert asset in ("training_runs", "evaluations"), f"{asset} has no partitions"
     return list(TRAINING_RUNS)
+
+
+def current_artifacts(lake: Lake, asset: str) -> list[Artifact]:
+    """Current versions of an asset under this preset, without partitions that others left."""
+    there = lake.partitions(asset)
+    if there in ([], [WHOLE]):
+        return [lake.artifact(asset) for _ in there]
+    return [lake.artifact(asset, key) for key in current_partitions(lake, asset) if key in there]
 
 
 def settings_of(asset: str, partition: str | None) -> str:

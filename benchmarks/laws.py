@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 from scipy.optimize import minimize
 
-from benchmarks.run import Comparison, by_turns
+from benchmarks.comparison import Comparison, by_turns
 from training.arrays import Floats
 from training.mixing_laws.log_linear import LogLinearLaw, fit_log_linear
 from training.robust_fit import HUBER_NATS, huber_loss

@@ -11,6 +11,7 @@ import typer
 from orchestration import (
     acceptance_commands,
     dedup_commands,
+    labelling_commands,
     law_commands,
     plan_commands,
     preparation_commands,
@@ -159,6 +160,7 @@ def dev(
 preparation_commands.register(app)
 app.command(epilog=dedup_commands.DEDUP_EXAMPLES)(dedup_commands.dedup)
 app.command(epilog=dedup_commands.DECONTAMINATE_EXAMPLES)(dedup_commands.decontaminate)
+labelling_commands.register(app)
 trace_commands.register(app)
 app.command("fit-law", epilog=law_commands.FIT_EPILOG)(law_commands.fit_law)
 app.command("predict", epilog=law_commands.PREDICT_EPILOG)(law_commands.predict)

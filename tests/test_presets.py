@@ -78,7 +78,7 @@ def test_fixed_weights_that_sum_to_one_are_a_method(tmp_path):
         (("proxy/schedule/steps", 0), "proxy.schedule.steps: Input should be greater than"),
         (("proxy/model/num_heads", 3), "proxy.model: hidden_size 32 must be a multiple of 2 *"),
         (("tokenizer/vocab_size", 256), "tokenizer.vocab_size: Input should be greater than"),
-        (("law", "quadratic"), "law: unknown law 'quadratic'; choose one of ['log_linear'"),
+        (("law", "cubic"), "law: unknown law 'cubic'; choose one of ['additive'"),
         (("seeds", []), "seeds: List should have at least 1 item"),
         (("seeds", [-1]), "seeds.0: Input should be greater than or equal to 0, got -1"),
         (("seeds", [0, 1, 0]), "seeds: a seed stands there twice in [0, 1, 0]; remove one"),
