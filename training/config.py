@@ -3,10 +3,10 @@
 A run file is JSON or YAML. Values are not coerced: a number in quotes is refused.
 """
 
-import dataclasses
 import hashlib
 import json
 from collections.abc import Hashable
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -27,6 +27,7 @@ from training.model_config import (
     ModelConfig,
     SavedModelConfig,
 )
+from training.reference_folder import reference_digest
 from training.shard_format import manifest_digest
 
 __all__ = [
@@ -41,8 +42,10 @@ __all__ = [
     "RunConfig",
     "SavedModelConfig",
     "ScheduleConfig",
+    "SelectorConfig",
     "Setting",
     "UniqueKeyLoader",
+    "WeighterConfig",
     "load_run_config",
     "validation_message",
 ]
@@ -109,6 +112,26 @@ class MixerConfig:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class WeighterConfig:
+    """The rule that weighs the rows of a batch in the loss."""
+
+    method: str = "none"
+    """Key of training.weighters.WEIGHTERS."""
+    settings: dict[str, Setting] = Field(default_factory=dict)
+    """Settings of the method; the method checks them."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class SelectorConfig:
+    """The rule that chooses which rows of a domain are drawn."""
+
+    method: str = "random"
+    """Key of training.selectors.SELECTORS."""
+    settings: dict[str, Setting] = Field(default_factory=dict)
+    """Settings of the method; the method checks them."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class EvaluationConfig:
     """Held-out evaluation during a run."""
 
@@ -161,6 +184,13 @@ class RunConfig:
     """How long and how."""
     mixer: MixerConfig
     """On which mixture."""
+    weighter: WeighterConfig = Field(default_factory=WeighterConfig)
+    """How much each row counts."""
+    selector: SelectorConfig = Field(default_factory=SelectorConfig)
+    """Which rows of a domain are drawn."""
+    reference: str | None = None
+    """Folder of a finished run, or of a model that transformers loads with the same tokenizer, for
+    the methods that compare losses with a reference model's; None: none."""
     evaluation: EvaluationConfig = Field(default_factory=EvaluationConfig)
     """How it is measured."""
     checkpoint: CheckpointConfig = Field(default_factory=CheckpointConfig)
@@ -186,22 +216,30 @@ class RunConfig:
     def digest(self) -> str:
         """16 hexadecimal digits over all that changes the numbers.
 
-        Domains enter with the digests of their shard manifests, a saved model with that of its
-        files, not with their paths. Left out: run_id, checkpoint, device, num_threads, execution.
+        Domains enter with the digests of their shard manifests, a saved model and the reference
+        with that of their files, not with their paths. Left out: run_id, checkpoint, device,
+        num_threads, execution; and settings that came later where they are the default, so that a
+        run from before there were any keeps its digest.
 
         Raises:
-            ValueError: A shard manifest or the saved model is missing.
+            ValueError: A shard manifest, the saved model or the reference is missing.
         """
         content = json.loads(TypeAdapter(RunConfig).dump_json(self))
         for field in ("run_id", "checkpoint", "device", "num_threads", "execution"):
             del content[field]
-        # A run from before there were these settings keeps its digest.
         if self.precision == "auto":
             del content["precision"]
         if self.schedule.shape == "cosine":
             del content["schedule"]["shape"], content["schedule"]["decay_steps"]
         if self.schedule.max_grad_norm == _MAX_GRAD_NORM:
             del content["schedule"]["max_grad_norm"]
+        for field, default in (("weighter", WeighterConfig()), ("selector", SelectorConfig())):
+            if getattr(self, field) == default:
+                del content[field]
+        if self.reference is None:
+            del content["reference"]
+        else:
+            content["reference"] = reference_digest(Path(self.reference))
         if isinstance(self.model, SavedModelConfig):
             content["model"]["folder"] = self.model.digest()
         content["domains"] = {
@@ -278,6 +316,8 @@ def load_run_config(path: Path) -> RunConfig:
     for domain, folder in config.domains.items():
         config.domains[domain] = str(base / folder)
     if isinstance(config.model, SavedModelConfig):
-        saved = dataclasses.replace(config.model, folder=str(base / config.model.folder))
-        return dataclasses.replace(config, model=saved)
+        saved = replace(config.model, folder=str(base / config.model.folder))
+        config = replace(config, model=saved)
+    if config.reference is not None:
+        config = replace(config, reference=str(base / config.reference))
     return config

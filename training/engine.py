@@ -2,8 +2,8 @@
 
     gradient = d/dparameters  sum over rows of nats / (B * T)
 
-over the whole batch, whatever the number of processes W and of parts. A process sums the gradients
-of its parts of W / (B * T) times the loss, and the processes average theirs: DDP keeps a copy of
+over the whole batch, whatever the number of processes W and of parts. The processes average their
+gradients, so each sums those of W / (B * T) times the loss of its parts: DDP keeps a copy of
 the parameters in each, FSDP2 (fully_shard) divides parameters, gradients and optimiser state.
 
 Shapes: B rows of a batch over all processes, T context tokens.
@@ -21,22 +21,21 @@ from transformers import PreTrainedModel
 
 from training.arrays import Floats, Ints
 from training.config import ExecutionConfig
-from training.model import row_losses, rows_per_pass, split_rows
+from training.model import rows_per_pass, set_precision, split_rows, token_losses
 from training.ranks import ALONE, Ranks
 from training.scoring import to_device
 from training.shards import StoredTokens
 
 
-class _RowLosses(nn.Module):
-    """A model whose output is the loss of each row."""
+class _TokenLosses(nn.Module):
+    """A model whose output is the loss of each label."""
 
-    def __init__(self, model: PreTrainedModel, *, autocast: bool) -> None:
+    def __init__(self, model: PreTrainedModel) -> None:
         super().__init__()
         self.model = model
-        self.autocast = autocast
 
-    def forward(self, rows: Tensor) -> Tensor:
-        return row_losses(self.model, rows, autocast=self.autocast)
+    def forward(self, rows: Tensor, with_hidden: bool) -> tuple[Tensor, Tensor | None]:
+        return token_losses(self.model, rows, with_hidden=with_hidden)
 
 
 class Engine:
@@ -63,22 +62,22 @@ class Engine:
             ranks: The processes.
         """
         how = execution or ExecutionConfig()
-        self.model = model.to(device).train()
         self.device = device
         self.ranks = ranks
         self.limit = how.micro_rows or rows_per_pass(
             context_tokens, model.config.vocab_size, device=device
         )
         """Rows of one forward pass, at most."""
-        autocast = precision == "bfloat16" or (precision == "auto" and device.type == "cuda")
-        self._scored = _RowLosses(self.model, autocast=autocast)
+        self._bfloat16 = precision == "bfloat16" or (precision == "auto" and device.type == "cuda")
+        self.model = self.adopt(model).train()
+        self._scored = _TokenLosses(self.model)
         self._trained: nn.Module = self._scored
         self._averaging: DistributedDataParallel | None = None
         if ranks.size > 1 and how.parallel == "fsdp":
-            _divide_parameters(self.model, device=device, autocast=autocast)
+            _divide_parameters(self.model, device=device, bfloat16=self._bfloat16)
         elif ranks.size > 1:
             self._trained = self._averaging = DistributedDataParallel(
-                _RowLosses(self.model, autocast=autocast),
+                _TokenLosses(self.model),
                 device_ids=[device.index] if device.type == "cuda" else None,
                 broadcast_buffers=False,
                 gradient_as_bucket_view=True,
@@ -88,24 +87,42 @@ class Engine:
             for module in {self._scored, self._trained}:
                 module.compile(dynamic=False)  # in place: the parameters keep their names
 
-    def accumulate(self, rows: StoredTokens, *, batch_rows: int) -> Tensor:
-        """Add the gradient of a batch's mean loss; return the loss of this rank's rows, nats.
+    def adopt(self, model: PreTrainedModel) -> PreTrainedModel:
+        """Move another model to the device and let it compute in the precision of the run."""
+        moved: PreTrainedModel = model.to(self.device)
+        set_precision(moved, bfloat16=self._bfloat16)
+        return moved
 
-        Nothing waits for the device.
+    def parts(self, rows: StoredTokens) -> tuple[Tensor, ...]:
+        """Divide this rank's rows, shape (n, T + 1), into those of one forward pass each."""
+        return split_rows(
+            to_device(rows, self.device), self.model.config.vocab_size, limit=self.limit
+        )
 
-        Args:
-            rows: This rank's share of the batch, shape (share of B, T + 1).
-            batch_rows: B.
-        """
-        scale = batch_rows * (rows.shape[1] - 1)
-        parts = split_rows(to_device(rows, self.device), self.limit)
-        losses = []
-        for number, part in enumerate(parts, start=1):
-            with self._exchange(last=number == len(parts)):
-                part_losses = self._trained(part)
-                (part_losses.sum() * self.ranks.size / scale).backward()
-            losses.append(part_losses.detach())
-        return torch.cat(losses)
+    def one_part(self, batch_rows: int) -> bool:
+        """Whether every rank runs a batch of B rows in one part."""
+        return -(-batch_rows // self.ranks.size) <= self.limit
+
+    def token_losses(
+        self, part: Tensor, *, with_hidden: bool = False
+    ) -> tuple[Tensor, Tensor | None]:
+        """Compute the loss of each label for a backward pass, as training.model.token_losses."""
+        losses, hidden = self._trained(part, with_hidden)
+        return losses, hidden
+
+    def exchange(self, *, last: bool) -> AbstractContextManager[None]:
+        """Run forward and backward pass of a part in this; DDP exchanges gradients in the last."""
+        if self._averaging is None or last:
+            return nullcontext()
+        return self._averaging.no_sync()
+
+    def gather(self, values: Floats, num_rows: int) -> Floats:
+        """Put the values of each rank's rows together, shape (n, ...) to (num_rows, ...)."""
+        if self.ranks.size == 1:
+            return values
+        whole: Floats = np.zeros((num_rows, *values.shape[1:]))
+        whole[self.ranks.share(num_rows)] = values
+        return self.ranks.total(whole)
 
     def clip_gradients(self, clip_norm: float | None) -> Tensor:
         """Bring the gradient to this norm if it is longer; return its norm before, shape ()."""
@@ -124,15 +141,13 @@ class Engine:
         self.model.eval()
         try:
             with torch.no_grad():
-                parts = split_rows(to_device(rows[own], self.device), self.limit)
-                losses = torch.cat([self._scored(part) for part in parts])
+                parts = self.parts(rows[own])
+                losses = torch.cat([self._scored(part, False)[0].sum(dim=1) for part in parts])
         finally:
             self.model.train(training)
         share = self.ranks.share(len(rows))
-        found: Floats = np.zeros(len(rows))
-        scored = losses.double().cpu().numpy() / (rows.shape[1] - 1)
-        found[share] = scored[: share.stop - share.start]
-        return self.ranks.total(found)
+        scored: Floats = losses.double().cpu().numpy() / (rows.shape[1] - 1)
+        return self.gather(scored[: share.stop - share.start], len(rows))
 
     def _own_rows(self, num_rows: int) -> Ints:
         """Return which rows to score here.
@@ -150,12 +165,6 @@ class Engine:
         fill = own[-1] if len(own) else np.int64(0)
         return np.concatenate([own, np.full(length - len(own), fill)])
 
-    def _exchange(self, *, last: bool) -> AbstractContextManager[None]:
-        """DDP exchanges gradients once a batch, not once a part."""
-        if self._averaging is None or last:
-            return nullcontext()
-        return self._averaging.no_sync()
-
 
 def whole_tensor(tensor: Tensor) -> Tensor:
     """Return a tensor as it is over all ranks; a divided one is put together (all must call)."""
@@ -166,14 +175,14 @@ def whole_tensor(tensor: Tensor) -> Tensor:
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 
-def _divide_parameters(model: PreTrainedModel, *, device: torch.device, autocast: bool) -> None:
+def _divide_parameters(model: PreTrainedModel, *, device: torch.device, bfloat16: bool) -> None:
     """Apply FSDP2 to every block and to the rest."""
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 
     mesh = init_device_mesh(device.type, (torch.distributed.get_world_size(),))
     policy = MixedPrecisionPolicy()
-    if autocast and device.type == "cuda":
+    if bfloat16 and device.type == "cuda":
         policy = MixedPrecisionPolicy(param_dtype=torch.bfloat16, reduce_dtype=torch.float32)
     # The convention by which transformers names the classes of its blocks.
     block_names = set(model._no_split_modules or ())

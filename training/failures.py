@@ -58,13 +58,13 @@ def is_out_of_memory(error: Exception) -> bool:
     )
 
 
-def memory_message(session: RunSession, step: int, plan: BatchPlan) -> str:
-    """Say what did not fit."""
-    share = session.ranks.share(len(plan.rows))
+def memory_message(session: RunSession, step: int, plan: BatchPlan | None) -> str:
+    """Say what did not fit; the plan is None if it was no batch but what a selector measures."""
+    share = session.ranks.share(session.config.schedule.batch_rows)
+    batch = "not drawn" if plan is None else describe_batch(session.inputs.domains, plan)
     return (
         f"run {session.config.run_id!r}, step {step}: out of memory on {session.device} with "
         f"{min(session.engine.limit, share.stop - share.start)} rows of "
-        f"{session.inputs.context_tokens} tokens in a pass. Batch: "
-        f"{describe_batch(session.inputs.domains, plan)}. Last good checkpoint: "
+        f"{session.inputs.context_tokens} tokens in a pass. Batch: {batch}. Last good checkpoint: "
         f"{_last_checkpoint(session)}. Set execution.micro_rows lower: the results stay the same"
     )

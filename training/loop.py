@@ -1,10 +1,10 @@
 """Trains one model on a mixture: one loop, the same for every mixer, on CPU and CUDA.
 
     weights = mixer(state)                 what to sample
-    plan    = sampler(weights)             which rows
-    loss    = mean over rows and tokens    one forward pass gives the loss of every domain
+    plan    = selector(sampler(weights))   which rows
+    loss    = weighted mean over rows      mixer and weighter may weigh rows; else all are alike
     step    = clip, AdamW
-    state   = mixer.observe(...)           with held-out losses when it asked for them
+    states  = observe(...)                 mixer and weighter, with the signals they asked for
 
 Several processes run the same loop (training.ranks): they divide the rows of a batch, sum what they
 measured, and sample what the leader's mixer says.
@@ -26,13 +26,12 @@ Shapes: D domains, B rows of a batch, T context tokens.
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from training.arrays import Floats, Ints
 from training.checkpoint import lock_folder
 from training.checkpoint_tensors import model_tensors
 from training.config import RunConfig
@@ -47,14 +46,21 @@ from training.failures import (
     memory_message,
     refusal_message,
 )
-from training.mixers.interface import Observation
 from training.model import save_model
 from training.optimisation import learning_rate
+from training.policy_calls import (
+    draw_batch,
+    observe_step,
+    row_weighing,
+    wanted_alignments,
+    wanted_reference,
+)
 from training.progress import Progress
 from training.ranks import ALONE, Ranks
 from training.run_inputs import open_run_inputs
 from training.run_result import HeldoutLoss, RunResult, finished_result, write_result
 from training.run_session import RunSession, open_session
+from training.sampler import BatchPlan
 from training.scoring import MeanLoss, evaluate_domains
 from training.step_report import (
     ProgressCallback,
@@ -147,7 +153,7 @@ def _run(
     heldout: list[MeanLoss] | None = None
     if progress.step == 0:
         heldout = _evaluate_if_wanted(session, progress)
-        progress = _observe(session, progress, heldout, None)
+        progress = observe_step(session, progress, heldout, None)
         if heldout is not None:
             named = named_losses(session.inputs.domains, heldout)
             session.record({"step": 0, "heldout": dict(named)})
@@ -158,7 +164,7 @@ def _run(
             return session.result(progress, heldout={}, finished=False)
         progress, measures = _step(session, progress)
         heldout = _evaluate_if_wanted(session, progress)
-        progress = _observe(session, progress, heldout, measures)
+        progress = observe_step(session, progress, heldout, measures)
         session.record(metrics_line(session, progress, measures, heldout))
         every = session.config.checkpoint.every_steps
         if every is not None and progress.step % every == 0:
@@ -172,17 +178,15 @@ def _run(
 
 
 def _step(session: RunSession, progress: Progress) -> tuple[Progress, StepMeasures]:
-    """Draw a batch and train on it; the mixer has not seen it yet."""
+    """Draw a batch and train on it; mixer and weighter have not seen it yet."""
     step = progress.step + 1
     inputs, schedule = session.inputs, session.config.schedule
-    with session.watch.measure("data"):
-        weights = session.ranks.from_leader(inputs.mixer.weights(progress.mixer, progress.step))
-        try:
-            plan, sampler_state = inputs.sampler.plan(progress.sampler, weights)
-        except ValueError as error:
-            raise BatchRefused(refusal_message(session, step, error)) from error
-        rows = inputs.batch(plan, slots=session.ranks.share(schedule.batch_rows))
+    plan: BatchPlan | None = None
     try:
+        plan, drawn = draw_batch(session, progress)
+        with session.watch.measure("data"):
+            rows = inputs.batch(plan, slots=session.ranks.share(schedule.batch_rows))
+        alignments = wanted_alignments(session, progress, plan)
         with session.watch.measure("step"):
             measures = train_step(
                 session.engine,
@@ -192,7 +196,12 @@ def _step(session: RunSession, progress: Progress) -> tuple[Progress, StepMeasur
                 rate=learning_rate(step, schedule),
                 clip_norm=schedule.clip_norm,
                 max_grad_norm=schedule.max_grad_norm,
+                weighing=row_weighing(session, progress, plan),
+                reference=wanted_reference(session, progress),
+                alignments=alignments,
             )
+    except ValueError as error:
+        raise BatchRefused(refusal_message(session, step, error)) from error
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
@@ -202,10 +211,9 @@ def _step(session: RunSession, progress: Progress) -> tuple[Progress, StepMeasur
     if session.ledger is not None:
         session.ledger.append(step, plan)
     return (
-        Progress(
+        replace(
+            drawn,
             step=step,
-            sampler=sampler_state,
-            mixer=progress.mixer,
             requested_sum=progress.requested_sum + plan.requested,
             realised_rows=progress.realised_rows + plan.counts,
         ),
@@ -228,36 +236,6 @@ def _evaluate_if_wanted(session: RunSession, progress: Progress) -> list[MeanLos
 def _evaluate(session: RunSession) -> list[MeanLoss]:
     with session.watch.measure("evaluation"):
         return evaluate_domains(session.engine.losses_of_rows, session.inputs.heldout_rows)
-
-
-def _observe(
-    session: RunSession,
-    progress: Progress,
-    heldout: list[MeanLoss] | None,
-    measures: StepMeasures | None,
-) -> Progress:
-    """Tell the mixer what it asked for; step -1 in its count is before the first."""
-    mixer, step = session.inputs.mixer, progress.step - 1
-    num_domains = len(session.inputs.domains)
-    no_counts: Ints = np.zeros(num_domains, dtype=np.int64)
-    wanted = heldout is not None and mixer.wants_evaluation(progress.mixer, step)
-    losses: Floats | None = (
-        np.array([mean.loss_nats for mean in heldout]) if heldout and wanted else None
-    )
-    observation = Observation(
-        step=step,
-        heldout_losses=losses,
-        train_loss_sums=measures.loss_sums if measures else np.zeros(num_domains),
-        train_token_counts=measures.token_counts if measures else no_counts,
-        realised_counts=measures.plan.counts if measures else no_counts,
-    )
-    return Progress(
-        step=progress.step,
-        sampler=progress.sampler,
-        mixer=mixer.observe(progress.mixer, observation),
-        requested_sum=progress.requested_sum,
-        realised_rows=progress.realised_rows,
-    )
 
 
 def _finish(session: RunSession, progress: Progress, heldout: list[MeanLoss]) -> RunResult:

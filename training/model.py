@@ -153,23 +153,45 @@ def open_model(
     return model
 
 
-def row_losses(model: nn.Module, rows: Tensor, *, autocast: bool | None = None) -> Tensor:
+def row_losses(model: nn.Module, rows: Tensor) -> Tensor:
     """Compute the loss of each row, shape (B,), nats summed over its T labels, float32.
 
     Args:
         model: A causal language model of transformers.
         rows: Tokens, int64, shape (B, T + 1), on the device of the model.
-        autocast: Whether to compute in bfloat16; None: on CUDA.
+    """
+    return token_losses(model, rows)[0].sum(dim=1)
+
+
+def token_losses(
+    model: nn.Module, rows: Tensor, *, with_hidden: bool = False
+) -> tuple[Tensor, Tensor | None]:
+    """Compute the loss of each label, shape (B, T), nats, float32.
+
+    Args:
+        model: A causal language model.
+        rows: Tokens, int64, shape (B, T + 1), on the device of the model.
+        with_hidden: Whether to return what the output layer reads besides, shape (B, T, H), else
+            None.
     """
     inputs, labels = rows[:, :-1], rows[:, 1:]
     kind = rows.device.type
-    enabled = kind == "cuda" if autocast is None else autocast
-    with torch.autocast(device_type=kind, dtype=torch.bfloat16, enabled=enabled):
-        logits = model(input_ids=inputs, use_cache=False).logits
+    with torch.autocast(device_type=kind, dtype=torch.bfloat16, enabled=kind == "cuda"):
+        output = model(input_ids=inputs, use_cache=False, output_hidden_states=with_hidden)
     losses = functional.cross_entropy(
-        logits.float().flatten(0, 1), labels.flatten(), reduction="none"
+        output.logits.float().flatten(0, 1), labels.flatten(), reduction="none"
     )
-    return losses.view(labels.shape).sum(dim=1)
+    hidden = output.hidden_states[-1] if with_hidden else None
+    return losses.view(labels.shape), hidden
+
+
+def set_precision(model: PreTrainedModel, *, bfloat16: bool) -> None:
+    """Compute the forward pass under bfloat16 autocast, or in float32, from now on.
+
+    The parameters stay float32. Without this call it is bfloat16 on CUDA and float32 on a CPU.
+    """
+    context = torch.autocast(model.device.type, dtype=torch.bfloat16, enabled=bfloat16)
+    model.forward = context(model.forward)
 
 
 def rows_per_pass(context_tokens: int, vocab_size: int, *, device: torch.device) -> int:
@@ -181,12 +203,14 @@ def rows_per_pass(context_tokens: int, vocab_size: int, *, device: torch.device)
     return max(1, MAX_LOGITS[device.type] // (context_tokens * vocab_size))
 
 
-def split_rows(rows: Tensor, limit: int) -> tuple[Tensor, ...]:
+def split_rows(rows: Tensor, vocab_size: int, *, limit: int | None = None) -> tuple[Tensor, ...]:
     """Divide a batch, shape (B, T + 1), into the fewest parts of at most `limit` rows, in order.
 
-    All but the last have the same size, so that a compiled model sees few shapes. The gradients of
+    None stands for rows_per_pass(). All but the last have the same size, so that a compiled model sees few shapes. The gradients of
     the parts add up to that of the batch.
     """
+    if limit is None:
+        limit = rows_per_pass(rows.shape[1] - 1, vocab_size, device=rows.device)
     num_parts = -(-len(rows) // limit)
     return torch.split(rows, -(-len(rows) // num_parts))
 

@@ -15,11 +15,13 @@ from training.config import RunConfig
 from training.engine import Engine
 from training.journal import MetricsFile, Stopwatch
 from training.ledger import Ledger
-from training.mixers.interface import Json
-from training.model import open_model
+from training.model import load_model, open_model
 from training.optimisation import build_optimiser
+from training.policies import Json
+from training.pool_measures import PoolMeter
 from training.progress import Progress, initial_progress, pack_progress, unpack_progress
 from training.ranks import ALONE, Ranks
+from training.reference_folder import reference_model_folder
 from training.run_inputs import RunInputs
 from training.run_result import HeldoutLoss, RunResult
 
@@ -35,13 +37,17 @@ class RunSession:
     config_digest: str
     """Of it."""
     inputs: RunInputs
-    """Shards, sampler, mixer."""
+    """Shards, sampler, mixer, weighter, selector."""
     out: Path
     """Folder of the run."""
     engine: Engine
     """The model on its devices."""
     optimiser: optim.Optimizer
     """Over its parameters."""
+    reference: PreTrainedModel | None
+    """Model to compare losses with, on the device, in evaluation mode."""
+    meter: PoolMeter
+    """Measures candidate rows and held-out rows for the policies."""
     ledger: Ledger | None
     """Rows drawn; None on a rank that does not lead."""
     metrics: MetricsFile | None
@@ -102,6 +108,7 @@ class RunSession:
         """Sum up the run so far."""
         inputs, schedule = self.inputs, self.config.schedule
         drawn = progress.step * schedule.batch_rows
+        learned = inputs.mixer.learned_weights(progress.mixer)
         return RunResult(
             run_id=self.config.run_id,
             method=self.config.mixer.method,
@@ -115,9 +122,10 @@ class RunSession:
             tokens=drawn * inputs.context_tokens,
             requested_weights=self.named(progress.requested_sum / max(progress.step, 1)),
             realised_shares=self.named(progress.realised_rows / max(drawn, 1)),
-            epochs=self.named(progress.sampler.cursors / inputs.sampler.offered_rows),
+            epochs=self.named(progress.sampler.cursors / inputs.sampler.epoch_draws),
             heldout=heldout,
             finished=finished,
+            learned_weights=None if learned is None else self.named(learned),
         )
 
     def named(self, values: Floats) -> dict[str, float]:
@@ -157,25 +165,20 @@ def open_session(
         ValueError: No such device or architecture, or the checkpoint belongs to another run or
             relies on a file that is gone.
     """
-    _require_divisible(config, ranks)
-    model = open_model(
-        config.model,
-        vocab_size=inputs.manifest.vocab_size,
-        eos_id=inputs.manifest.eos_id,
-        seed=config.seed,
-    )
+    _require_divisible(config, inputs, ranks)
     engine = Engine(
-        model,
+        _fresh_model(config, inputs),
         device=choose_device(config.device, local_rank=ranks.local_rank),
         context_tokens=inputs.context_tokens,
         precision=config.precision,
         execution=config.execution,
         ranks=ranks,
     )
+    model = engine.model
     optimiser = build_optimiser(model, config.schedule)
     checkpoint = _newest_checkpoint(out / "checkpoints", config_digest=config_digest, ranks=ranks)
     if checkpoint is None:
-        progress, metrics_bytes = initial_progress(inputs.sampler, inputs.mixer), 0
+        progress, metrics_bytes = initial_progress(inputs), 0
     else:
         progress, metrics_bytes = _restore_values(checkpoint, inputs)
         restore_tensors(checkpoint.tensors, model, optimiser)
@@ -188,6 +191,8 @@ def open_session(
         out=out,
         engine=engine,
         optimiser=optimiser,
+        reference=_open_reference(config, inputs, engine),
+        meter=_pool_meter(config, inputs, engine, optimiser),
         ledger=_open_ledger(out / "ledger", inputs.domains, checkpoint) if ranks.leads else None,
         metrics=(
             MetricsFile(out / "metrics.jsonl", num_bytes=metrics_bytes) if ranks.leads else None
@@ -204,9 +209,15 @@ def open_session(
     return session, progress
 
 
-def _require_divisible(config: RunConfig, ranks: Ranks) -> None:
+def _require_divisible(config: RunConfig, inputs: RunInputs, ranks: Ranks) -> None:
     rows, size = config.schedule.batch_rows, ranks.size
-    if rows < size or (config.execution.parallel == "fsdp" and rows % size):
+    divided = size > 1 and config.execution.parallel == "fsdp"
+    if divided and "gradients" in inputs.selector.reads:
+        raise ValueError(
+            f"selector {config.selector.method!r} reads gradients of single rows, which "
+            "execution.parallel fsdp divides among the processes; use ddp"
+        )
+    if rows < size or (divided and rows % size):
         raise ValueError(
             f"schedule.batch_rows {rows} cannot be divided among {size} processes: every one needs "
             "a row, and with execution.parallel fsdp all need the same number"
@@ -229,8 +240,47 @@ def _open_ledger(folder: Path, domains: tuple[str, ...], checkpoint: Checkpoint 
     return Ledger.resume(folder, domains, step=checkpoint.step, tensors=checkpoint.tensors)
 
 
+def _fresh_model(config: RunConfig, inputs: RunInputs) -> PreTrainedModel:
+    """Build the model as it is before the first step, on the CPU."""
+    return open_model(
+        config.model,
+        vocab_size=inputs.manifest.vocab_size,
+        eos_id=inputs.manifest.eos_id,
+        seed=config.seed,
+    )
+
+
+def _open_reference(config: RunConfig, inputs: RunInputs, engine: Engine) -> PreTrainedModel | None:
+    if config.reference is None:
+        return None
+    model = load_model(reference_model_folder(Path(config.reference)))
+    if model.config.vocab_size != inputs.manifest.vocab_size:
+        raise ValueError(
+            f"reference: {config.reference} has {model.config.vocab_size} tokens, the shards have "
+            f"{inputs.manifest.vocab_size}; take a model of the same tokenizer"
+        )
+    return engine.adopt(model).eval()
+
+
+def _pool_meter(
+    config: RunConfig, inputs: RunInputs, engine: Engine, optimiser: optim.Optimizer
+) -> PoolMeter:
+    wants_initial = "initial_losses" in inputs.selector.reads
+    return PoolMeter(
+        inputs=inputs,
+        model=engine.model,
+        optimiser=optimiser,
+        initial_model=(
+            engine.adopt(_fresh_model(config, inputs)).eval() if wants_initial else None
+        ),
+        device=engine.device,
+        batch_rows=config.schedule.batch_rows,
+        seed=config.seed,
+    )
+
+
 def _restore_values(checkpoint: Checkpoint, inputs: RunInputs) -> tuple[Progress, int]:
     packed, metrics_bytes = checkpoint.state["progress"], checkpoint.state["metrics_bytes"]
     assert isinstance(packed, dict)
     assert isinstance(metrics_bytes, int)
-    return unpack_progress(packed, inputs.mixer), metrics_bytes
+    return unpack_progress(packed, inputs), metrics_bytes

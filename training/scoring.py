@@ -24,7 +24,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from training.arrays import Floats, Ints
-from training.model import row_losses, rows_per_pass, split_rows
+from training.model import row_losses, split_rows
 from training.shards import StoredTokens, TokenShards
 
 
@@ -91,10 +91,7 @@ def losses_of_rows(
             losses = [
                 row_losses(model, part).double().cpu().numpy() / (rows.shape[1] - 1)
                 for rows in batches
-                for part in split_rows(
-                    to_device(rows, device),
-                    rows_per_pass(rows.shape[1] - 1, model.config.vocab_size, device=device),
-                )
+                for part in split_rows(to_device(rows, device), model.config.vocab_size)
             ]
     finally:
         model.train(training)
