@@ -26,6 +26,7 @@ from training.row_features import embed_rows, pool_hidden
 from training.row_weighing import RowWeighing
 from training.sampler import BatchPlan
 from training.shards import StoredTokens
+from training.weighters.weighter import RowSignal
 
 _SHOWN_ROWS = 8
 
@@ -68,8 +69,8 @@ def train_step(
     *,
     rate: float,
     clip_norm: float | None,
-    weighing: RowWeighing,
     max_grad_norm: float | None = None,
+    weighing: RowWeighing | None = None,
     reference: PreTrainedModel | None = None,
     alignments: GradientAlignments | None = None,
 ) -> StepMeasures:
@@ -84,8 +85,8 @@ def train_step(
         plan: The whole batch.
         rate: Learning rate.
         clip_norm: Largest gradient norm; None: only measured.
-        weighing: What each row counts.
         max_grad_norm: Norm before clipping beyond which no step is taken; None: any finite one.
+        weighing: What each row counts; None: all alike.
         reference: Model whose losses the excess is measured against, in evaluation mode; None: no
             excess.
         alignments: Measured before the step; passed on.
@@ -125,7 +126,7 @@ def _accumulate(
     engine: Engine,
     rows: StoredTokens,
     plan: BatchPlan,
-    weighing: RowWeighing,
+    weighing: RowWeighing | None,
     reference: PreTrainedModel | None,
 ) -> tuple[list[Tensor], list[Tensor], Floats | None]:
     """Add up the gradient; return losses and excesses of this rank's rows, and the weights."""
@@ -133,9 +134,11 @@ def _accumulate(
     num_labels = batch_rows * num_tokens / engine.ranks.size
     parts = engine.parts(rows)
     # What the weighter reads of the one pass there is; else it gets passes of its own.
-    reads = weighing.reads if engine.one_part(batch_rows) else frozenset()
+    reads: frozenset[RowSignal] = frozenset()
+    if weighing is not None and engine.one_part(batch_rows):
+        reads = weighing.reads
     weights = None
-    if not reads:
+    if weighing is not None and not reads:
         weights = weighing.weights(plan, **_measured_before(engine, parts, batch_rows, weighing))
     losses, excesses = [], []
     start = engine.ranks.share(batch_rows).start
@@ -143,7 +146,7 @@ def _accumulate(
         with engine.exchange(last=part is parts[-1]):
             of_tokens, hidden = engine.token_losses(part, with_hidden="embeddings" in reads)
             part_losses = of_tokens.sum(dim=1)
-            if reads:
+            if weighing is not None and reads:
                 measured = part_losses.detach().double().cpu().numpy() / num_tokens
                 weights = weighing.weights(
                     plan,
