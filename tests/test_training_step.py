@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from training import model as model_module
-from training.config import ModelConfig, ScheduleConfig, WeighterConfig
+from training.config import ExecutionConfig, ModelConfig, ScheduleConfig, WeighterConfig
+from training.engine import Engine
 from training.model import build_model, row_losses, token_losses
 from training.optimisation import build_optimiser
 from training.row_features import embed_rows
@@ -25,19 +26,24 @@ PLAN, _ = SAMPLER.plan(SAMPLER.initial(), np.array([0.4, 0.0, 0.6]))
 ROWS = np.random.default_rng(0).integers(0, 11, size=(5, 9)).astype(np.uint16)
 
 
-def step(*, rate=0.01, clip_norm=None, poison=False, **options):
+def step(*, rate=0.01, clip_norm=None, poison=False, micro_rows=None, **options):
     model = build_model(SMALL, vocab_size=11, eos_id=0, seed=0)
     if poison:
         torch.nn.init.constant_(model.model.norm.weight, math.inf)
     before = [parameter.detach().clone() for parameter in model.parameters()]
-    measures = train_step(
+    engine = Engine(
         model,
+        device=torch.device("cpu"),
+        context_tokens=8,
+        execution=ExecutionConfig(micro_rows=micro_rows),
+    )
+    measures = train_step(
+        engine,
         build_optimiser(model, SCHEDULE),
         ROWS,
         PLAN,
         rate=rate,
         clip_norm=clip_norm,
-        device=torch.device("cpu"),
         **options,
     )
     moved = [
@@ -56,14 +62,16 @@ def test_measures_the_loss_of_each_domain_before_the_step():
         own = losses[PLAN.domain_index == domain]
         assert measures.loss_sums[domain] == pytest.approx(own.sum())
         assert measures.token_counts[domain] == count * 8
-    assert measures.finite
+    assert measures.taken
     assert min(moved) > 0
 
 
-def test_parts_of_a_batch_add_up_to_the_whole(monkeypatch):
+@pytest.mark.parametrize("micro_rows", [None, 1, 2, 3])
+def test_parts_of_a_batch_add_up_to_the_whole(monkeypatch, micro_rows):
     whole, _, model = step()
-    monkeypatch.setitem(model_module.MAX_LOGITS, "cpu", 2 * 8 * 11)  # two rows at a time
-    parts, _, other = step()
+    if micro_rows is None:
+        monkeypatch.setitem(model_module.MAX_LOGITS, "cpu", 2 * 8 * 11)  # two rows at a time
+    parts, _, other = step(micro_rows=micro_rows)
     assert parts.loss == pytest.approx(whole.loss, rel=1e-6)
     assert parts.grad_norm == pytest.approx(whole.grad_norm, rel=1e-5)
     for one, two in zip(model.parameters(), other.parameters(), strict=True):
@@ -83,8 +91,17 @@ def test_clipping_does_not_change_the_norm_that_is_reported():
 
 def test_no_step_is_taken_on_a_loss_that_is_not_finite():
     measures, moved, _ = step(poison=True)
-    assert not measures.finite
+    assert not measures.taken
     assert all(change == 0 or math.isnan(change) for change in moved)
+
+
+def test_no_step_is_taken_on_a_gradient_that_is_too_long():
+    norm = step()[0].grad_norm
+    assert step(max_grad_norm=norm * 1.01)[0].taken
+    measures, moved, _ = step(max_grad_norm=norm * 0.99, clip_norm=1.0)
+    assert not measures.taken
+    assert max(moved) == 0
+    assert measures.grad_norm == norm
 
 
 def test_rows_are_named_by_domain_and_cut_short():

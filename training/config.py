@@ -11,51 +11,53 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
-from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import (
+    AfterValidator,
+    Field,
+    TypeAdapter,
+    ValidationError,
+)
 from pydantic.dataclasses import dataclass
 
+from training.model_config import (
+    MODEL_KINDS,
+    STRICT,
+    AnyModelConfig,
+    Count,
+    ModelConfig,
+    SavedModelConfig,
+)
 from training.reference_folder import reference_digest
 from training.shard_format import manifest_digest
 
-STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+__all__ = [
+    "STRICT",
+    "CheckpointConfig",
+    "Count",
+    "EvaluationConfig",
+    "ExecutionConfig",
+    "MixerConfig",
+    "ModelConfig",
+    "Name",
+    "RunConfig",
+    "SavedModelConfig",
+    "ScheduleConfig",
+    "SelectorConfig",
+    "Setting",
+    "UniqueKeyLoader",
+    "WeighterConfig",
+    "load_run_config",
+    "validation_message",
+]
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
-Count = Annotated[int, Field(ge=1)]
+_MAX_GRAD_NORM = 1e5
 Setting = float | int | str | bool | dict[str, float] | dict[str, dict[str, float]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
-class ModelConfig:
-    """Size of a decoder-only transformer; the vocabulary comes from the token shards."""
-
-    architecture: Literal["llama"] = "llama"
-    """Model family, a name that transformers knows."""
-    hidden_size: Count
-    """Width of the residual stream; a multiple of num_heads."""
-    num_layers: Count
-    """Number of blocks."""
-    num_heads: Count
-    """Attention heads."""
-    intermediate_size: Count
-    """Width of the feed-forward layer."""
-    context_tokens: Count
-    """Tokens of one training row, T."""
-    tied_embeddings: bool = False
-    """Whether the output matrix is the embedding. Apart, a tiny model learns bigrams at once, not
-    after a plateau whose length is chance."""
-
-    def __post_init__(self) -> None:
-        """Refuse heads that do not divide the width into even parts (rotary needs pairs)."""
-        if self.hidden_size % (2 * self.num_heads):
-            raise ValueError(
-                f"hidden_size {self.hidden_size} must be a multiple of 2 * num_heads = "
-                f"{2 * self.num_heads}"
-            )
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class ScheduleConfig:
-    """Length, batch and optimiser of a run (AdamW; linear warm-up, then cosine)."""
+    """Length, batch and optimiser of a run (AdamW; linear warm-up, then cosine or WSD)."""
 
     steps: Count
     """Optimiser steps."""
@@ -65,6 +67,10 @@ class ScheduleConfig:
     """Learning rate at the end of the warm-up."""
     warmup_steps: Annotated[int, Field(ge=0)] = 0
     """Steps of the warm-up, at most steps."""
+    shape: Literal["cosine", "wsd"] = "cosine"
+    """After the warm-up: a cosine to the end, or constant with a decay at the end."""
+    decay_steps: Count | None = None
+    """Steps of the decay of "wsd", which needs it; None with "cosine"."""
     final_lr_share: Annotated[float, Field(ge=0, le=1)] = 0.1
     """Learning rate of the last step as a share of peak_lr."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.1
@@ -75,11 +81,24 @@ class ScheduleConfig:
     """Decay of the second moment."""
     clip_norm: Annotated[float, Field(gt=0)] | None = 1.0
     """Largest gradient norm; None: not clipped."""
+    max_grad_norm: Annotated[float, Field(gt=0)] | None = _MAX_GRAD_NORM
+    """Gradient norm before clipping beyond which the run ends, for it has diverged; None: only if
+    it is not finite."""
 
     def __post_init__(self) -> None:
-        """Refuse a warm-up longer than the run."""
+        """Refuse a warm-up longer than the run, and a decay that does not belong to the shape."""
         if self.warmup_steps > self.steps:
             raise ValueError(f"warmup_steps {self.warmup_steps} must be at most steps {self.steps}")
+        if (self.decay_steps is not None) != (self.shape == "wsd"):
+            raise ValueError(
+                f"decay_steps {self.decay_steps} with shape {self.shape!r}: wsd needs decay_steps, "
+                "cosine has none"
+            )
+        if self.warmup_steps + (self.decay_steps or 0) > self.steps:
+            raise ValueError(
+                f"warmup_steps {self.warmup_steps} and decay_steps {self.decay_steps} must fit "
+                f"into steps {self.steps}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
@@ -134,6 +153,19 @@ class CheckpointConfig:
     """Checkpoints kept; older ones are removed."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class ExecutionConfig:
+    """How the devices do the work; nothing here changes a result beyond rounding."""
+
+    micro_rows: Count | None = None
+    """Rows of one forward pass on one device; gradients accumulate over the passes of a batch.
+    None: as many as a fixed amount of memory for the logits allows."""
+    compile: bool = False
+    """Compile the model with torch.compile: seconds to minutes at the start, then faster steps."""
+    parallel: Literal["ddp", "fsdp"] = "ddp"
+    """With several processes: a copy of the model in each, or parameters divided among them."""
+
+
 def _sorted_by_name(domains: dict[str, str]) -> dict[str, str]:
     return dict(sorted(domains.items()))
 
@@ -146,8 +178,8 @@ class RunConfig:
     """Name of the run, part of a path."""
     domains: Annotated[dict[Name, str], Field(min_length=1), AfterValidator(_sorted_by_name)]
     """Domain -> its token shard folder, which holds train/ and heldout/."""
-    model: ModelConfig
-    """What is trained."""
+    model: AnyModelConfig
+    """What is trained: a new model, or a saved one."""
     schedule: ScheduleConfig
     """How long and how."""
     mixer: MixerConfig
@@ -175,21 +207,32 @@ class RunConfig:
     """Where it runs; auto: CUDA if there is one."""
     num_threads: Count | None = None
     """CPU threads; None: as many as torch chooses."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Of the forward and backward passes; parameters and losses are float32. auto: bfloat16 on
+    CUDA, float32 on a CPU."""
+    execution: ExecutionConfig = Field(default_factory=ExecutionConfig)
+    """How the devices do the work."""
 
     def digest(self) -> str:
         """16 hexadecimal digits over all that changes the numbers.
 
-        Domains enter with the digests of their shard manifests, not with their paths, the
-        reference with that of its parameters. Left out: run_id, checkpoint, device, num_threads;
-        and weighter, selector and reference where they are the default, so that a run from before
-        there were any keeps its digest.
+        Domains enter with the digests of their shard manifests, a saved model and the reference
+        with that of their files, not with their paths. Left out: run_id, checkpoint, device,
+        num_threads, execution; and settings that came later where they are the default, so that a
+        run from before there were any keeps its digest.
 
         Raises:
-            ValueError: A shard manifest or the reference is missing.
+            ValueError: A shard manifest, the saved model or the reference is missing.
         """
         content = json.loads(TypeAdapter(RunConfig).dump_json(self))
-        for field in ("run_id", "checkpoint", "device", "num_threads"):
+        for field in ("run_id", "checkpoint", "device", "num_threads", "execution"):
             del content[field]
+        if self.precision == "auto":
+            del content["precision"]
+        if self.schedule.shape == "cosine":
+            del content["schedule"]["shape"], content["schedule"]["decay_steps"]
+        if self.schedule.max_grad_norm == _MAX_GRAD_NORM:
+            del content["schedule"]["max_grad_norm"]
         for field, default in (("weighter", WeighterConfig()), ("selector", SelectorConfig())):
             if getattr(self, field) == default:
                 del content[field]
@@ -197,6 +240,8 @@ class RunConfig:
             del content["reference"]
         else:
             content["reference"] = reference_digest(Path(self.reference))
+        if isinstance(self.model, SavedModelConfig):
+            content["model"]["folder"] = self.model.digest()
         content["domains"] = {
             domain: {split: manifest_digest(Path(folder) / split) for split in ("train", "heldout")}
             for domain, folder in self.domains.items()
@@ -208,7 +253,8 @@ def validation_message(where: str, error: ValidationError) -> str:
     """One line per mistake: where, key, what is wrong, and the value that was found."""
     lines = []
     for mistake in error.errors(include_url=False):
-        key = ".".join(str(part) for part in mistake["loc"]) or "(whole)"
+        parts = [str(part) for part in mistake["loc"] if part not in MODEL_KINDS]
+        key = ".".join(parts) or "(whole)"
         if mistake["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
             lines.append(f"{where}: {key}: unknown key; remove it or correct its spelling")
         elif mistake["type"] in ("missing", "missing_argument"):
@@ -252,7 +298,7 @@ def _read(path: Path) -> str:
 
 
 def load_run_config(path: Path) -> RunConfig:
-    """Read a run file, JSON or YAML. Relative shard folders are relative to the file.
+    """Read a run file, JSON or YAML. Relative folders are relative to the file.
 
     Raises:
         ValueError: The file is missing or unreadable, or a value is wrong; the message names the
@@ -269,6 +315,9 @@ def load_run_config(path: Path) -> RunConfig:
     base = path.resolve().parent
     for domain, folder in config.domains.items():
         config.domains[domain] = str(base / folder)
+    if isinstance(config.model, SavedModelConfig):
+        saved = replace(config.model, folder=str(base / config.model.folder))
+        config = replace(config, model=saved)
     if config.reference is not None:
-        return replace(config, reference=str(base / config.reference))
+        config = replace(config, reference=str(base / config.reference))
     return config
