@@ -25,7 +25,11 @@ def engine(precision="auto", **execution):
 
 
 def gradient(built):
-    losses = built.accumulate(ROWS, batch_rows=5)
+    losses = []
+    for part in built.parts(ROWS):
+        losses.append(built.token_losses(part)[0].sum(dim=1))
+        (losses[-1].sum() / 40).backward()
+    losses = torch.cat(losses).detach()
     return losses, torch.cat([entry.grad.flatten() for entry in built.model.parameters()])
 
 
@@ -57,6 +61,20 @@ def test_norm_is_measured_before_clipping():
     torch.testing.assert_close(norm, before.norm())
     after = torch.cat([entry.grad.flatten() for entry in built.model.parameters()])
     assert after.norm().item() == pytest.approx(0.1, rel=1e-4)
+
+
+def test_parts_are_as_even_as_can_be_and_no_larger_than_told():
+    assert [len(part) for part in engine(micro_rows=4).parts(ROWS)] == [3, 2]
+    assert [len(part) for part in engine(micro_rows=5).parts(ROWS)] == [5]
+    assert engine(micro_rows=5).one_part(5)
+    assert not engine(micro_rows=4).one_part(5)
+
+
+def test_another_model_computes_in_the_same_precision():
+    other = engine("bfloat16").adopt(build_model(SMALL, vocab_size=11, eos_id=0, seed=0))
+    with torch.no_grad():
+        losses = row_losses(other, torch.from_numpy(ROWS.astype(np.int64)))
+    torch.testing.assert_close(losses, gradient(engine("bfloat16"))[0])
 
 
 def test_scoring_leaves_no_gradient_and_restores_the_mode():
