@@ -60,11 +60,14 @@ def test_an_error_of_the_last_one_is_not_lost_nor_hides_another(tmp_path, monkey
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(module, "write_tensors", full)
-    with (
-        pytest.raises(OSError, match="No space left"),
-        CheckpointWriter(tmp_path, keep_last=1) as writer,
-    ):
-        writer.write(checkpoint(5))
-    with pytest.raises(KeyError), CheckpointWriter(tmp_path, keep_last=1) as writer:
-        writer.write(checkpoint(5))
-        raise KeyError
+
+    def write(error=None):
+        with CheckpointWriter(tmp_path, keep_last=1) as writer:
+            writer.write(checkpoint(5))
+            if error is not None:
+                raise error
+
+    with pytest.raises(OSError, match="No space left"):
+        write()
+    with pytest.raises(KeyError):
+        write(KeyError())
