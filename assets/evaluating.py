@@ -29,6 +29,7 @@ from assets.tables import table_metadata
 from assets.training_runs import training_runs
 from training.fitted_laws import FittedLaws, bootstrap_laws, prediction_intervals
 from training.predictions import PredictionReport, compare_predictions
+from training.recalibration import recalibrate_laws
 from training.run_result import read_result
 from training.run_table import RunTable
 
@@ -125,13 +126,13 @@ def _scores_row(score: "DomainScore") -> dict[str, float | int | None]:
     deps=[dg.AssetDep(evaluations, partition_mapping=dg.AllPartitionMapping()), mixing_law],
     kinds={"polars"},
     owners=OWNERS,
-    code_version="1",
+    code_version="2",
     automation_condition=refresh_on_change(),
 )
 def predicted_vs_actual(
     context: dg.AssetExecutionContext, lake: Lake
 ) -> dg.MaterializeResult[None]:
-    """What the mixing law says of each training run's realised mixture, beside what it reached."""
+    """What the law says of each training run's mixture beside what it reached: rank, and level."""
     law = lake.artifact("mixing_law")
     evaluated = _evaluated(lake)
     trained = [lake.artifact("training_runs", str(artifact.partition)) for artifact in evaluated]
@@ -142,6 +143,7 @@ def predicted_vs_actual(
         comparison = _with_intervals(lake, laws, runs, report, scores)
         comparison.write_parquet(draft.folder / "comparison.parquet", compression="zstd")
         write_json(draft.folder / "scores.json", report.to_json())
+        write_json(draft.folder / "recalibration.json", recalibrate_laws(laws, runs).to_json())
     average = report.average
     return draft.result(
         {
@@ -149,6 +151,9 @@ def predicted_vs_actual(
             "spearman": "too few runs" if average.spearman is None else average.spearman,
             "level_error_nats": average.level_error_nats,
             "offset_nats": average.offset_nats,
+            "recalibrated_error_nats": average.recalibrated_error_nats
+            if average.recalibrated_error_nats is not None
+            else "too few runs",
             "comparison": table_metadata(comparison),
             "picture": picture(plot_predicted_against_actual(_plotted(comparison))),
         }

@@ -12,6 +12,8 @@ import dagster as dg
 from assets.lake import WHOLE, Artifact, Lake
 from assets.presets import PLAN, Preset, config_digest, load_preset
 from quality.catalogue import Corpus, load_catalogue
+from quality.cleaning_profiles import find_profile
+from quality.judgement import rule_limits
 from training.config import MixerConfig
 from training.swarm import read_swarm, run_key
 
@@ -109,7 +111,9 @@ def settings_of(asset: str, partition: str | None) -> str:
         return config_digest(entry, _source_stamp(corpus))
     if asset == "cleaned_shards":
         assert partition is not None
-        return config_digest(CATALOGUE[partition].cleaning)
+        profile = find_profile(CATALOGUE[partition].cleaning)
+        others = (profile.name, profile.redact, profile.deduplicate, profile.edits_lines)
+        return config_digest(others, rule_limits(profile.rules()))
     if asset in ("heldout_sets", "token_shards"):
         assert partition is not None
         return config_digest(corpora_of(partition))

@@ -3,7 +3,7 @@
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -45,6 +45,8 @@ class Inputs:
     """Folder of Parquet files with `id` and `text`; None: the fixture corpora, where they serve."""
     peer_python: Path | None
     """Interpreter of an environment with the peers of preparation; None: there is none."""
+    reference: Path | None = None
+    """Folder of published runs as CSV; None: runs are generated from known laws."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,6 +57,8 @@ class Family:
     """Lines of the table; empty: nothing could be measured."""
     notes: list[str]
     """Sentences beneath it, among them what was left out and why."""
+    findings: list[str] = field(default_factory=list)
+    """What was found where there is no peer to be faster than."""
 
 
 def by_turns(

@@ -7,7 +7,8 @@ family has been measured, and only then; it says when, on what and at which comm
     make bench BENCH="--corpora FOLDER --peer-python PATH"     everything
     make bench BENCH="--only tokens"                           one family, the other sections stay
 
-The corpora are Parquet files with the columns `id` and `text`. The peers of preparation have an
+Laws are fitted to generated runs, or with `--reference FOLDER` to published ones. The corpora are
+Parquet files with the columns `id` and `text`. The peers of preparation have an
 environment of their own: `pip install 'datatrove[io,processing]' spacy`.
 """
 
@@ -20,14 +21,18 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks import deduplication, preparation, tokens
+from benchmarks import deduplication, laws, lightgbm_law, preparation, skills, tokens
 from benchmarks.comparison import ROOT, Family, Inputs
+from benchmarks.laws import PUBLISHED_RUNS
 
 RESULTS = ROOT / "benchmarks" / "RESULTS.md"
 FAMILIES: dict[str, Callable[[Inputs], Family]] = {
     "tokens": tokens.measure,
     "preparation": preparation.measure,
     "deduplication": deduplication.measure,
+    "law fits": laws.measure,
+    "laws and LightGBM": lightgbm_law.measure,
+    "skill graph": skills.measure,
 }
 """Name of a section -> what measures it. Adding one: a file, a line here."""
 _HEAD = """# Results
@@ -38,9 +43,13 @@ paired turns (median, least to largest).
 
 
 def section(family: Family, circumstances: str) -> str:
-    """Write the body of a section: when and on what, the table, the notes."""
-    lines = [circumstances, "", "| step | here | peer | ratio |", "|---|---|---|---|"]
-    lines += [row.row() for row in family.rows]
+    """Write the body of a section: when and on what, the table, the findings, the notes."""
+    lines = [circumstances]
+    if family.rows:
+        lines += ["", "| step | here | peer | ratio |", "|---|---|---|---|"]
+        lines += [row.row() for row in family.rows]
+    if family.findings:
+        lines += ["", *(f"- {finding}" for finding in family.findings)]
     for note in family.notes:
         lines += ["", note]
     return "\n".join(lines)
@@ -58,7 +67,7 @@ def write_page(sections: Mapping[str, str]) -> str:
     return "\n".join([_HEAD, *(f"## {name}\n\n{sections[name]}\n" for name in known)])
 
 
-def _circumstances(corpora: Path | None) -> str:
+def _circumstances(inputs: Inputs) -> str:
     commit = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"],
         cwd=ROOT,
@@ -66,9 +75,11 @@ def _circumstances(corpora: Path | None) -> str:
         text=True,
         check=True,
     ).stdout.strip()
+    corpora = inputs.corpora
     text = "fixture corpora" if corpora is None else f"corpora in a folder named {corpora.name}"
+    runs = "generated runs" if inputs.reference is None else "published runs"
     return (
-        f"{datetime.now(UTC):%Y-%m-%d}, commit {commit}, {text}, {os.cpu_count()} cores "
+        f"{datetime.now(UTC):%Y-%m-%d}, commit {commit}, {text}, {runs}, {os.cpu_count()} cores "
         f"{platform.machine()}, Python {platform.python_version()}"
     )
 
@@ -78,16 +89,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--corpora", type=Path, help="folder of Parquet files with id and text")
     parser.add_argument("--peer-python", type=Path, help="Python of an environment with datatrove")
+    parser.add_argument(
+        "--reference",
+        type=Path,
+        default=os.environ.get("MIXWRIGHT_REFERENCE"),
+        help="folder of published runs as CSV; also MIXWRIGHT_REFERENCE",
+    )
     parser.add_argument("--only", action="append", choices=FAMILIES, help="repeat for several")
     given = parser.parse_args()
     if given.peer_python is not None and not given.peer_python.is_file():
         parser.error(f"{given.peer_python}: no such Python; make an environment with datatrove")
-    inputs = Inputs(corpora=given.corpora, peer_python=given.peer_python)
+    if given.reference is not None and not (given.reference / PUBLISHED_RUNS).is_file():
+        parser.error(f"{given.reference}: holds no {PUBLISHED_RUNS}; leave the option out")
+    inputs = Inputs(corpora=given.corpora, peer_python=given.peer_python, reference=given.reference)
     sections = read_sections(RESULTS.read_text() if RESULTS.exists() else "")
     for name in given.only or FAMILIES:
         family = FAMILIES[name](inputs)
-        if family.rows:
-            sections[name] = section(family, _circumstances(inputs.corpora))
+        if family.rows or family.findings:
+            sections[name] = section(family, _circumstances(inputs))
             print(f"{name}\n{sections[name]}\n", flush=True)
         else:
             print(f"{name}: not measured. {' '.join(family.notes)}\n", flush=True)

@@ -1,6 +1,8 @@
 """The page of results keeps what was measured and says what was not."""
 
-from benchmarks import deduplication, preparation
+from pathlib import Path
+
+from benchmarks import deduplication, laws, lightgbm_law, preparation
 from benchmarks.comparison import Comparison, Family, Inputs
 from benchmarks.run import read_sections, section, write_page
 
@@ -19,6 +21,20 @@ def test_a_section_by_hand():
     assert body.splitlines()[0] == "today, commit abc"
     assert "| sort | 4.8 MB/s | other 1.71 MB/s | 3.00 (2.00 to 4.00) |" in body
     assert body.endswith("\n\nOne | two.")
+
+
+def test_findings_without_a_peer_have_no_table():
+    found = Family(rows=[], notes=["Beneath."], findings=["edge F1 1.00", "saved 200 steps"])
+    assert section(found, "today") == "today\n\n- edge F1 1.00\n- saved 200 steps\n\nBeneath."
+
+
+def test_without_published_runs_the_page_says_so(monkeypatch):
+    for family in (laws, lightgbm_law):
+        monkeypatch.setattr(family, "compare", lambda reference: [FAMILY.rows[0]])
+        missing = family.measure(Inputs(corpora=None, peer_python=None))
+        assert "give --reference" in missing.notes[0]
+        given = Inputs(corpora=None, peer_python=None, reference=Path("runs"))
+        assert family.measure(given).notes == []
 
 
 def test_one_family_measured_again_leaves_the_others():

@@ -28,7 +28,7 @@ def invoke(monkeypatch):
 
 def test_there_are_these_commands():
     graph = {"demo", "status", "report", "check", "validate", "dev", "accept"}
-    texts = {"profile", "clean", "dedup", "decontaminate", "tokenize", "trace"}
+    texts = {"profile", "clean", "dedup", "decontaminate", "tokenize", "trace", "tag", "score"}
     laws = {"fit-law", "predict", "propose", "fit-scaling", "plan", "skill-graph"}
     assert set(COMMANDS) == graph | texts | laws
 

@@ -218,6 +218,12 @@ def test_predictions_stand_beside_what_was_measured(lake):
     assert both["actual"].to_list() == both["loss_nats"].to_list()
     assert comparison["predicted"].is_finite().all()
     assert (comparison["predicted_low"] <= comparison["predicted_high"]).all()
+    corrections = lake.artifact("predicted_vs_actual").json("recalibration.json")
+    assert set(corrections) == set(DOMAINS)
+    first = comparison.filter(pl.col("domain") == DOMAINS[0])
+    if corrections[DOMAINS[0]]["slope"] == 1:
+        offset = (first["actual"] - first["predicted"]).mean()
+        assert corrections[DOMAINS[0]]["offset_nats"] == pytest.approx(offset)
 
 
 def test_costs_are_those_of_the_manifests(lake):

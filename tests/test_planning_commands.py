@@ -160,7 +160,8 @@ def test_propose_stays_within_the_runs(files):
         assert result.exit_code == 0, result.output
         assert ("Held inside the region" in result.output) == (limit == "0")
         found[limit] = json.loads((files / "mixture.json").read_text())
-    assert found["1"]["hull_distance"] > 0.01 > 1e-5 > found["0"]["hull_distance"]
+    assert found["1"]["hull_distance"] > 0.01
+    assert found["0"]["hull_distance"] < 1e-5
     assert found["0"]["weights"]["code"] == pytest.approx(weights[:, 1].max(), abs=0.02)
 
 
@@ -227,7 +228,10 @@ def bad(files, *arguments):
         (("--reuse", "po.json"), "po.json: weights"),
         (("--risk", "lower"), "not convex"),
         (("--width", "2"), "width must lie"),
-        (("--within-runs", "-1"), "within_runs"),
+        (
+            ("--within-runs", "-1"),
+            "within_runs: Input should be greater than or equal to 0, got -1",
+        ),
     ],
 )
 def test_propose_refuses(files, arguments, message):

@@ -9,13 +9,17 @@ products themselves would need each gradient again, or all of them kept. Togethe
 of the domains, each from its own rows, a measurement costs five thirds of a training step, so one
 in fifty steps adds 3.3 %.
 
-A small e drowns in the rounding of float32 and a large one in the curvature: with a step of norm
-0.1 the error stays below some per cent. The parameters are put back bit for bit.
+A small e drowns in rounding and a large one in curvature. On a model of 400 thousand parameters,
+before and after 300 steps, steps of norm 0.003 to 0.01 gave errors of 0.4 % at most, 0.03 gave 3 %
+and 0.1 gave 26 %; under bfloat16 none gave less than 7 %. So the passes of a measurement are in
+float32 whatever those of the training are. The parameters are put back bit for bit.
 
 Shapes: D domains, B rows, T context tokens, R held-out rows of a domain.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import MethodType
 
 import numpy as np
 import torch
@@ -29,7 +33,7 @@ from training.sampler import BatchPlan
 from training.scoring import to_device
 from training.shards import StoredTokens
 
-STEP_NORM = 0.1
+STEP_NORM = 0.01
 """Norm of the displacement of all parameters together."""
 
 Gradient = list[Tensor]
@@ -54,22 +58,51 @@ def measure_alignment(
         heldout_rows: Of each domain, shape (R, T + 1).
         device: Of the model.
     """
-    present = np.flatnonzero(plan.counts).tolist()
-    of_domain = {index: to_device(rows[plan.domain_index == index], device) for index in present}
-    squared_norms = np.full(len(plan.counts), np.nan)
-    direction: Gradient | None = None
-    for index in present:
-        gradient = _mean_gradient(model, of_domain[index])
-        squared_norms[index] = _squared_norm(gradient)
-        if target.heldout_weights is None:
-            direction = _add(direction, gradient, 1.0)
+    of_domain = {
+        index: to_device(rows[plan.domain_index == index], device)
+        for index in np.flatnonzero(plan.counts).tolist()
+    }
+    targets = None
     if target.heldout_weights is not None:
-        for index in np.flatnonzero(target.heldout_weights).tolist():
-            gradient = _mean_gradient(model, to_device(heldout_rows[index], device))
-            direction = _add(direction, gradient, float(target.heldout_weights[index]))
+        targets = [
+            (float(target.heldout_weights[index]), to_device(heldout_rows[index], device))
+            for index in np.flatnonzero(target.heldout_weights).tolist()
+        ]
+    with _in_float32(model, device):
+        return _compare(model, of_domain, targets, num_domains=len(plan.counts))
+
+
+@contextmanager
+def _in_float32(model: PreTrainedModel, device: torch.device) -> Iterator[None]:
+    """Run the class's own forward pass, without the precision that the run set for this model."""
+    forward = model.forward
+    plain = MethodType(type(model).forward, model)
+    model.forward = torch.autocast(device.type, enabled=False)(plain)
+    try:
+        yield
+    finally:
+        model.forward = forward
+
+
+def _compare(
+    model: PreTrainedModel,
+    of_domain: dict[int, Tensor],
+    targets: list[tuple[float, Tensor]] | None,
+    *,
+    num_domains: int,
+) -> GradientAlignments:
+    """Compare the domains' gradients with the weighted targets', or with their own sum."""
+    dots, squared_norms = np.full(num_domains, np.nan), np.full(num_domains, np.nan)
+    direction: Gradient | None = None
+    for index, rows in of_domain.items():
+        gradient = _mean_gradient(model, rows)
+        squared_norms[index] = _squared_norm(gradient)
+        if targets is None:
+            direction = _add(direction, gradient, 1.0)
+    for weight, rows in targets or []:
+        direction = _add(direction, _mean_gradient(model, rows), weight)
     assert direction is not None
-    dots = np.full(len(plan.counts), np.nan)
-    dots[present] = _differences(model, list(of_domain.values()), direction)
+    dots[list(of_domain)] = _differences(model, list(of_domain.values()), direction)
     return GradientAlignments(dots=dots, squared_norms=squared_norms)
 
 

@@ -66,7 +66,7 @@ def wanted_alignments(
 ) -> GradientAlignments | None:
     """Measure the gradients of the next step's batch if a mixer asks for it.
 
-    Every rank measures the whole batch: the measurement is rare, and they need not talk about it.
+    Every rank measures the whole batch, for that is rare, and goes by what the leader found.
 
     Raises:
         ValueError: The parameters are divided among the ranks.
@@ -80,7 +80,7 @@ def wanted_alignments(
             "execution.parallel fsdp divides among the processes; use ddp"
         )
     with session.watch.measure("alignment"):
-        return measure_alignment(
+        found = measure_alignment(
             session.model,
             session.inputs.batch(plan),
             plan,
@@ -88,6 +88,10 @@ def wanted_alignments(
             heldout_rows=session.inputs.heldout_rows,
             device=session.device,
         )
+    return GradientAlignments(
+        dots=session.ranks.from_leader(found.dots),
+        squared_norms=session.ranks.from_leader(found.squared_norms),
+    )
 
 
 def observe_step(

@@ -135,6 +135,7 @@ class RunRegion:
             method="highs",
         )
         assert solution.success, solution.message
-        assert solution.fun is not None and solution.x is not None
+        assert solution.fun is not None
+        assert solution.x is not None
         point: Floats = matrix @ solution.x[num_runs : num_runs + size]
         return max(0.0, float(solution.fun)), point

@@ -275,16 +275,20 @@ def _open_reference(config: RunConfig, inputs: RunInputs, engine: Engine) -> Pre
 def _pool_meter(
     config: RunConfig, inputs: RunInputs, engine: Engine, optimiser: optim.Optimizer
 ) -> PoolMeter:
+    divided = engine.ranks.size > 1 and config.execution.parallel == "fsdp"
+    if divided and "gradients" in inputs.selector.reads:
+        raise ValueError(
+            f"selector {config.selector.method!r} needs gradients of rows, which "
+            "execution.parallel fsdp divides among the processes; use ddp"
+        )
     wants_initial = "initial_losses" in inputs.selector.reads
     return PoolMeter(
         inputs=inputs,
-        model=engine.model,
+        engine=engine,
         optimiser=optimiser,
         initial_model=(
             engine.adopt(_fresh_model(config, inputs)).eval() if wants_initial else None
         ),
-        device=engine.device,
-        batch_rows=config.schedule.batch_rows,
         seed=config.seed,
     )
 
