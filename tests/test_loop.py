@@ -359,15 +359,15 @@ def test_full_disk_leaves_the_last_checkpoint(tiny_run, tmp_path, monkeypatch):
     train(tiny_run, tmp_path / "straight")
     from training import checkpoint as module
 
-    save_file = module.save_file
+    write_tensors = module.write_tensors
 
     def full(tensors, path):
         if "step-00000010" in str(path):
             path.write_bytes(b"half")
             raise OSError(28, "No space left on device", str(path))
-        save_file(tensors, path)
+        return write_tensors(tensors, path)
 
-    monkeypatch.setattr(module, "save_file", full)
+    monkeypatch.setattr(module, "write_tensors", full)
     with pytest.raises(OSError, match="No space left"):
         train(tiny_run, tmp_path / "cut")
     monkeypatch.undo()

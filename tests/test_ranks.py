@@ -1,4 +1,4 @@
-"""Several processes train one model: what they divide and exchange, and real runs under torchrun."""
+"""Several processes train one model: what they divide and exchange, and real runs of two."""
 
 import json
 import multiprocessing
@@ -90,28 +90,29 @@ def _work(config, out, kill_at=None):
     assert run.main([str(config), "--out", str(out), "--plain"]) == 0
 
 
-@pytest.fixture(scope="module")
-def torchrun():
+@pytest.fixture
+def launch(tmp_path, write_run):
     """Start ranks as torchrun does, by its agent, but from a process that has torch imported."""
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
     multiprocessing.set_forkserver_preload(["training.loop", "training.ranks"])
 
-    def launch(config, out, *, size=2, kill_at=None):
+    def start(run, name, *, kill_at=None):
         settings = LaunchConfig(
             min_nodes=1,
             max_nodes=1,
-            nproc_per_node=size,
+            nproc_per_node=2,
             rdzv_backend="c10d",
             rdzv_endpoint="localhost:0",
-            run_id=out.name,
+            run_id=name,
             max_restarts=0 if kill_at is None else 1,
             monitor_interval=0.1,
             start_method="forkserver",
         )
-        elastic_launch(settings, _work)(config, out, kill_at)
+        path = write_run(run, tmp_path / f"{name}.json")
+        elastic_launch(settings, _work)(path, tmp_path / name, kill_at)
 
-    return launch
+    return start
 
 
 def losses(out):
@@ -135,10 +136,9 @@ def alone(aioli_run, tmp_path_factory):
 
 
 @pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
-def test_two_processes_agree_with_one(aioli_run, alone, tmp_path, write_run, torchrun, parallel):
+def test_two_processes_agree_with_one(aioli_run, alone, tmp_path, launch, parallel):
     """Aioli's weights rest on reduced statistics: the batches agree only if these do."""
-    config = replace(aioli_run, execution=ExecutionConfig(parallel=parallel, micro_rows=2))
-    torchrun(write_run(config, tmp_path / "run.json"), tmp_path / "out")
+    launch(replace(aioli_run, execution=ExecutionConfig(parallel=parallel, micro_rows=2)), "out")
     assert losses(tmp_path / "out") == pytest.approx(losses(alone), rel=1e-5)
     assert heldout(tmp_path / "out") == pytest.approx(heldout(alone), rel=1e-5)
     ledgers = [read_ledger(out / "ledger") for out in (tmp_path / "out", alone)]
@@ -150,14 +150,12 @@ def test_two_processes_agree_with_one(aioli_run, alone, tmp_path, write_run, tor
 
 
 def test_a_checkpoint_of_two_processes_continues_on_one_and_back(
-    aioli_run, alone, tmp_path, write_run, torchrun
+    aioli_run, alone, tmp_path, launch
 ):
     out = tmp_path / "out"
-    divided = replace(aioli_run, execution=ExecutionConfig(parallel="fsdp"))
-    path = write_run(divided, tmp_path / "run.json")
     asked = iter(range(100))
     assert train(aioli_run, out, should_stop=lambda: next(asked) >= 8).steps == 8
-    torchrun(path, out)
+    launch(replace(aioli_run, execution=ExecutionConfig(parallel="fsdp")), "out")
     assert losses(out) == pytest.approx(losses(alone), rel=1e-5)
     for folder in (out / "result.json", out / "checkpoints/step-00000024"):
         assert folder.exists() == (folder.suffix == ".json")
@@ -166,11 +164,10 @@ def test_a_checkpoint_of_two_processes_continues_on_one_and_back(
     assert losses(out) == pytest.approx(losses(alone), rel=1e-5)
 
 
-def test_a_killed_rank_is_restarted_to_the_same_bits(aioli_run, tmp_path, write_run, torchrun):
+def test_a_killed_rank_is_restarted_to_the_same_bits(aioli_run, tmp_path, launch):
     """The survivor is stopped in the middle of an exchange, and the new pair meets again."""
-    path = write_run(aioli_run, tmp_path / "run.json")
-    torchrun(path, tmp_path / "straight")
-    torchrun(path, tmp_path / "cut", kill_at=13)
+    launch(aioli_run, "straight")
+    launch(aioli_run, "cut", kill_at=13)
     timings = (tmp_path / "cut/timings.jsonl").read_text()
     assert '"step": 24, "steps": 14' in timings  # the second attempt went on from step 10
     for name in ("final/model.safetensors", "metrics.jsonl", "result.json"):

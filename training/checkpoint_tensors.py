@@ -17,18 +17,33 @@ from torch import Tensor, nn, optim
 from training.engine import whole_tensor
 
 
-def collect_tensors(model: nn.Module, optimiser: optim.Optimizer) -> dict[str, Tensor]:
-    """Return the tensors of a run on the CPU; the live ones may change afterwards."""
+def collect_tensors(
+    model: nn.Module, optimiser: optim.Optimizer, *, buffers: dict[str, Tensor] | None = None
+) -> dict[str, Tensor]:
+    """Return the tensors of a run on the CPU; the live ones may change afterwards.
+
+    Args:
+        model: As it is trained.
+        optimiser: Over its parameters.
+        buffers: Memory that an earlier call returned, to be overwritten; it is filled up here.
+    """
     tensors = {f"model.{name}": tensor for name, tensor in _unique_state(model).items()}
     for name, parameter in _optimised(model, optimiser).items():
         for moment, value in optimiser.state[parameter].items():
             tensors[f"optimiser.{name}.{moment}"] = value
-    tensors["rng.cpu"] = torch.get_rng_state()
+    copies = {} if buffers is None else buffers
+    for name, tensor in tensors.items():
+        whole = whole_tensor(tensor.detach())
+        if name not in copies:
+            copies[name] = torch.empty(
+                whole.shape, dtype=whole.dtype, pin_memory=whole.device.type == "cuda"
+            )
+        copies[name].copy_(whole, non_blocking=True)
+    random_states = {"rng.cpu": torch.get_rng_state()}
     if next(model.parameters()).device.type == "cuda":
-        tensors["rng.cuda"] = torch.cuda.get_rng_state()
-    return {
-        name: whole_tensor(tensor.detach()).to("cpu", copy=True) for name, tensor in tensors.items()
-    }
+        random_states["rng.cuda"] = torch.cuda.get_rng_state()
+        torch.cuda.synchronize()
+    return copies | random_states
 
 
 def model_tensors(model: nn.Module) -> dict[str, Tensor]:

@@ -1,5 +1,7 @@
 """How a run ends when it cannot go on, and what it says then: step, rows, last good checkpoint."""
 
+from contextlib import suppress
+
 import torch
 
 from training.checkpoint import checkpoint_path, checkpoint_steps
@@ -25,6 +27,8 @@ class OutOfMemory(RuntimeError):
 
 
 def _last_checkpoint(session: RunSession) -> str:
+    with suppress(OSError):  # the one that is being written may fail; those before it are good
+        session.writer.wait()
     saved = checkpoint_steps(session.checkpoints)
     return str(checkpoint_path(session.checkpoints, saved[-1])) if saved else "none"
 

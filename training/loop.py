@@ -126,7 +126,7 @@ def train(
                 )
             except ValueError as error:
                 raise RunRejected(str(error)) from error
-            with session.metrics or nullcontext():
+            with session.metrics or nullcontext(), session.writer:
                 return _run(session, progress, on_progress, should_stop or (lambda: False))
 
 
@@ -160,6 +160,7 @@ def _run(
     while progress.step < schedule.steps:
         if session.ranks.any(should_stop()):
             session.save(progress)
+            session.writer.wait()
             session.watch.note(progress.step, now=True)
             return session.result(progress, heldout={}, finished=False)
         progress, measures = _step(session, progress)
@@ -239,6 +240,7 @@ def _evaluate(session: RunSession) -> list[MeanLoss]:
 
 
 def _finish(session: RunSession, progress: Progress, heldout: list[MeanLoss]) -> RunResult:
+    session.writer.wait()
     tensors = model_tensors(session.model)
     if session.ranks.leads:
         _write_final(session, tensors)

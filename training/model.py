@@ -206,8 +206,8 @@ def rows_per_pass(context_tokens: int, vocab_size: int, *, device: torch.device)
 def split_rows(rows: Tensor, vocab_size: int, *, limit: int | None = None) -> tuple[Tensor, ...]:
     """Divide a batch, shape (B, T + 1), into the fewest parts of at most `limit` rows, in order.
 
-    None stands for rows_per_pass(). All but the last have the same size, so that a compiled model sees few shapes. The gradients of
-    the parts add up to that of the batch.
+    None stands for rows_per_pass(). All but the last have the same size, so that a compiled model
+    sees few shapes. The gradients of the parts add up to that of the batch.
     """
     if limit is None:
         limit = rows_per_pass(rows.shape[1] - 1, vocab_size, device=rows.device)

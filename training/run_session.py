@@ -9,8 +9,9 @@ from torch import optim
 from transformers import PreTrainedModel
 
 from training.arrays import Floats
-from training.checkpoint import Checkpoint, load_latest_checkpoint, save_checkpoint
+from training.checkpoint import Checkpoint, load_latest_checkpoint
 from training.checkpoint_tensors import collect_tensors, restore_tensors
+from training.checkpoint_writer import CheckpointWriter
 from training.config import RunConfig
 from training.engine import Engine
 from training.journal import MetricsFile, Stopwatch
@@ -52,6 +53,8 @@ class RunSession:
     """Rows drawn; None on a rank that does not lead."""
     metrics: MetricsFile | None
     """Open; the caller closes it. None on a rank that does not lead."""
+    writer: CheckpointWriter
+    """Of the checkpoints; the caller closes it."""
     watch: Stopwatch
     """Seconds by phase."""
     saved_step: int
@@ -78,12 +81,18 @@ class RunSession:
         return self.out / "checkpoints"
 
     def save(self, progress: Progress) -> None:
-        """Write a checkpoint, unless the run makes none or this step has one. All ranks call it."""
-        settings = self.config.checkpoint
-        if settings.every_steps is None or progress.step == self.saved_step:
+        """Start to write a checkpoint, unless the run makes none or this step has one.
+
+        All ranks call it.
+
+        Raises:
+            OSError: The one before could not be written.
+        """
+        if self.config.checkpoint.every_steps is None or progress.step == self.saved_step:
             return
         with self.watch.measure("checkpoint"):
-            tensors = collect_tensors(self.model, self.optimiser)
+            self.writer.wait()
+            tensors = collect_tensors(self.model, self.optimiser, buffers=self.writer.buffers)
             if self.ledger is not None and self.metrics is not None:
                 checkpoint = Checkpoint(
                     step=progress.step,
@@ -94,7 +103,7 @@ class RunSession:
                         "metrics_bytes": self.metrics.flushed_bytes(),
                     },
                 )
-                save_checkpoint(checkpoint, self.checkpoints, keep_last=settings.keep_last)
+                self.writer.write(checkpoint)
         self.saved_step = progress.step
 
     def record(self, line: dict[str, Json]) -> None:
@@ -197,6 +206,7 @@ def open_session(
         metrics=(
             MetricsFile(out / "metrics.jsonl", num_bytes=metrics_bytes) if ranks.leads else None
         ),
+        writer=CheckpointWriter(out / "checkpoints", keep_last=config.checkpoint.keep_last),
         watch=Stopwatch(
             out / "timings.jsonl" if ranks.leads else None,
             step=progress.step,
