@@ -5,7 +5,8 @@ A run file is JSON or YAML. Values are not coerced: a number in quotes is refuse
 
 import hashlib
 import json
-from collections.abc import Hashable
+import re
+from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -13,12 +14,17 @@ import yaml
 from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
-from training.shard_format import manifest_digest
+from training.run_overrides import apply_overrides
+from training.setting_docs import unknown_key_advice
+from training.shard_format import MANIFEST_FILE, manifest_digest
 
 STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 Count = Annotated[int, Field(ge=1)]
+_WITHOUT_EFFECT = ("run_id", "checkpoint", "device", "num_threads", "tokenizer", "tensorboard")
+"""Fields of a run that do not change its numbers."""
+
 Setting = float | int | str | bool | dict[str, float] | dict[str, dict[str, float]]
 
 
@@ -146,18 +152,22 @@ class RunConfig:
     """Where it runs; auto: CUDA if there is one."""
     num_threads: Count | None = None
     """CPU threads; None: as many as torch chooses."""
+    tokenizer: str | None = None
+    """Folder with the tokenizer.json of the shards, copied into final/; None: not copied."""
+    tensorboard: bool = False
+    """Whether to write TensorBoard event files into tensorboard/, beside metrics.jsonl."""
 
     def digest(self) -> str:
         """16 hexadecimal digits over all that changes the numbers.
 
         Domains enter with the digests of their shard manifests, not with their paths. Left out:
-        run_id, checkpoint, device, num_threads.
+        run_id, checkpoint, device, num_threads, tokenizer, tensorboard.
 
         Raises:
             ValueError: A shard manifest is missing.
         """
         content = json.loads(TypeAdapter(RunConfig).dump_json(self))
-        for field in ("run_id", "checkpoint", "device", "num_threads"):
+        for field in _WITHOUT_EFFECT:
             del content[field]
         content["domains"] = {
             domain: {split: manifest_digest(Path(folder) / split) for split in ("train", "heldout")}
@@ -166,13 +176,21 @@ class RunConfig:
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def validation_message(where: str, error: ValidationError) -> str:
-    """One line per mistake: where, key, what is wrong, and the value that was found."""
+def validation_message(where: str, error: ValidationError, kind: type | None = None) -> str:
+    """One line per mistake: where, key, what is wrong, and the value that was found.
+
+    Args:
+        where: File or section.
+        error: What pydantic found.
+        kind: The dataclass that was wanted; with it, an unknown key gets the list of known ones.
+    """
     lines = []
     for mistake in error.errors(include_url=False):
         key = ".".join(str(part) for part in mistake["loc"]) or "(whole)"
         if mistake["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
-            lines.append(f"{where}: {key}: unknown key; remove it or correct its spelling")
+            advice = unknown_key_advice(kind, mistake["loc"]) if kind is not None else ""
+            known = f" ({advice})" if advice else ""
+            lines.append(f"{where}: {key}: unknown key; remove it or correct its spelling{known}")
         elif mistake["type"] in ("missing", "missing_argument"):
             lines.append(f"{where}: {key}: missing; add it")
         elif mistake["type"] == "value_error":  # our own words, which name the value
@@ -193,7 +211,7 @@ def _unique_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 
 class UniqueKeyLoader(yaml.SafeLoader):
-    """YAML without the rule that the last of two equal keys wins."""
+    """YAML without the rule that the last of two equal keys wins, and with 1e-3 as a number."""
 
     def construct_mapping(
         self, node: yaml.MappingNode, deep: bool = False
@@ -203,18 +221,32 @@ class UniqueKeyLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def _read(path: Path) -> str:
-    """Return the file as JSON text."""
+# YAML 1.1, which PyYAML reads, takes 1e-3 for a text: it wants 1.0e-3.
+UniqueKeyLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"),
+    list("-+.0123456789"),
+)
+
+
+def _read(path: Path) -> object:
     text = path.read_text(encoding="utf-8")
     if path.suffix == ".json":
-        return json.dumps(json.loads(text, object_pairs_hook=_unique_keys))
+        return json.loads(text, object_pairs_hook=_unique_keys)
     if path.suffix in (".yaml", ".yml"):
-        return json.dumps(yaml.load(text, UniqueKeyLoader))
+        return yaml.load(text, UniqueKeyLoader)
     raise ValueError(f"a run file ends in .json, .yaml or .yml, got {path.suffix!r}")
 
 
-def load_run_config(path: Path) -> RunConfig:
-    """Read a run file, JSON or YAML. Relative shard folders are relative to the file.
+def load_run_config(path: Path, *, overrides: Sequence[str] = ()) -> RunConfig:
+    """Read a run file, JSON or YAML. Relative folders are relative to the file.
+
+    `domains` may be one folder: then every folder in it that holds train/ and heldout/ is a domain.
+
+    Args:
+        path: The file.
+        overrides: `key=value` with a dotted key; values are JSON or YAML, folders relative to the
+            working directory.
 
     Raises:
         ValueError: The file is missing or unreadable, or a value is wrong; the message names the
@@ -222,13 +254,45 @@ def load_run_config(path: Path) -> RunConfig:
     """
     try:
         content = _read(path)
+        json.dumps(content)  # dates and other things that YAML knows and JSON does not
     except (OSError, ValueError, TypeError, yaml.YAMLError) as error:
         raise ValueError(f"{path}: cannot be read as a run file: {error}") from error
-    try:
-        config = TypeAdapter(RunConfig).validate_json(content)
-    except ValidationError as error:
-        raise ValueError(validation_message(str(path), error)) from error
     base = path.resolve().parent
-    for domain, folder in config.domains.items():
-        config.domains[domain] = str(base / folder)
-    return config
+    if isinstance(content, dict):
+        content = apply_overrides(_with_absolute_folders(content, base), overrides)
+        content = _with_absolute_folders(content, Path.cwd())
+        content["domains"] = _expand_domains(content.get("domains"), path)
+    try:
+        return TypeAdapter(RunConfig).validate_json(json.dumps(content))
+    except ValidationError as error:
+        raise ValueError(validation_message(str(path), error, RunConfig)) from error
+
+
+def _with_absolute_folders(content: dict[str, object], base: Path) -> dict[str, object]:
+    """Make the folders of a run file absolute; what is no text is left to the validation."""
+
+    def absolute(value: object) -> object:
+        if isinstance(value, dict):
+            return {key: absolute(folder) for key, folder in value.items()}
+        return str(base / value) if isinstance(value, str) else value
+
+    folders = {key: content[key] for key in ("domains", "tokenizer") if key in content}
+    return content | {key: absolute(value) for key, value in folders.items()}
+
+
+def _expand_domains(domains: object, path: Path) -> object:
+    """Turn one folder of domains into a domain per folder in it."""
+    if not isinstance(domains, str):
+        return domains
+    found = {
+        folder.name: str(folder)
+        for folder in sorted(Path(domains).glob("*"))
+        if all((folder / split / MANIFEST_FILE).is_file() for split in ("train", "heldout"))
+    }
+    if not found:
+        raise ValueError(
+            f"{path}: domains: {domains} holds no token shards; give a folder with one folder per domain, "
+            f"each with train/{MANIFEST_FILE} and heldout/{MANIFEST_FILE}, or a mapping of names to "
+            "such folders (mixwright tokenize writes them)"
+        )
+    return found

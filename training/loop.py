@@ -15,6 +15,7 @@ the same bytes as one that was not: final/, ledger/, metrics.jsonl, result.json.
     out/metrics.jsonl  one line per step; step n is the n-th, 0 the state before the first
     out/timings.jsonl  seconds and tokens per second, of all attempts
     out/final/         the trained model, loadable by transformers
+    out/config.json    every setting of the run
     out/result.json    written last
 
 Shapes: D domains, B rows of a batch, T context tokens.
@@ -36,6 +37,7 @@ from training.mixers.interface import Observation
 from training.model import save_model
 from training.optimisation import learning_rate
 from training.progress import Progress
+from training.run_folder import copy_tokenizer, require_tokenizer, write_run_config
 from training.run_inputs import open_run_inputs
 from training.run_result import HeldoutLoss, RunResult, finished_result, write_result
 from training.run_session import RunSession, open_session
@@ -95,6 +97,7 @@ def train(
             if done is not None:
                 return done
             inputs = open_run_inputs(config)
+            require_tokenizer(config.tokenizer, inputs.manifest.tokenizer_digest)
         except ValueError as error:
             raise RunRejected(str(error)) from error
         with _torch_settings(config):
@@ -102,6 +105,7 @@ def train(
                 session, progress = open_session(config, inputs, out, config_digest=digest)
             except ValueError as error:
                 raise RunRejected(str(error)) from error
+            write_run_config(config, out)
             with session.metrics:
                 return _run(session, progress, on_progress, should_stop or (lambda: False))
 
@@ -259,6 +263,7 @@ def _finish(session: RunSession, progress: Progress, heldout: list[MeanLoss]) ->
     shutil.rmtree(temporary_path(final), ignore_errors=True)
     shutil.rmtree(final, ignore_errors=True)
     save_model(session.model, temporary_path(final))
+    copy_tokenizer(session.config.tokenizer, temporary_path(final))
     for path in temporary_path(final).iterdir():
         flush_file(path)
     flush_folder(temporary_path(final))
