@@ -6,7 +6,7 @@ A run file is JSON or YAML. Values are not coerced: a number in quotes is refuse
 import hashlib
 import json
 import re
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -14,9 +14,9 @@ import yaml
 from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
-from training.run_overrides import apply_overrides
+from training.reference_folder import reference_digest
 from training.setting_docs import unknown_key_advice
-from training.shard_format import MANIFEST_FILE, manifest_digest
+from training.shard_format import manifest_digest
 
 STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
@@ -97,6 +97,26 @@ class MixerConfig:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class WeighterConfig:
+    """The rule that weighs the rows of a batch in the loss."""
+
+    method: str = "none"
+    """Key of training.weighters.WEIGHTERS."""
+    settings: dict[str, Setting] = Field(default_factory=dict)
+    """Settings of the method; the method checks them."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class SelectorConfig:
+    """The rule that chooses which rows of a domain are drawn."""
+
+    method: str = "random"
+    """Key of training.selectors.SELECTORS."""
+    settings: dict[str, Setting] = Field(default_factory=dict)
+    """Settings of the method; the method checks them."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class EvaluationConfig:
     """Held-out evaluation during a run."""
 
@@ -136,6 +156,13 @@ class RunConfig:
     """How long and how."""
     mixer: MixerConfig
     """On which mixture."""
+    weighter: WeighterConfig = Field(default_factory=WeighterConfig)
+    """How much each row counts."""
+    selector: SelectorConfig = Field(default_factory=SelectorConfig)
+    """Which rows of a domain are drawn."""
+    reference: str | None = None
+    """Folder of a finished run, or of a model that transformers loads with the same tokenizer, for
+    the methods that compare losses with a reference model's; None: none."""
     evaluation: EvaluationConfig = Field(default_factory=EvaluationConfig)
     """How it is measured."""
     checkpoint: CheckpointConfig = Field(default_factory=CheckpointConfig)
@@ -160,15 +187,24 @@ class RunConfig:
     def digest(self) -> str:
         """16 hexadecimal digits over all that changes the numbers.
 
-        Domains enter with the digests of their shard manifests, not with their paths. Left out:
-        run_id, checkpoint, device, num_threads, tokenizer, tensorboard.
+        Domains enter with the digests of their shard manifests, not with their paths, the
+        reference with that of its parameters. Left out: what is in _WITHOUT_EFFECT; and weighter,
+        selector and reference where they are the default, so that a run from before there were any
+        keeps its digest.
 
         Raises:
-            ValueError: A shard manifest is missing.
+            ValueError: A shard manifest or the reference is missing.
         """
         content = json.loads(TypeAdapter(RunConfig).dump_json(self))
         for field in _WITHOUT_EFFECT:
             del content[field]
+        for field, default in (("weighter", WeighterConfig()), ("selector", SelectorConfig())):
+            if getattr(self, field) == default:
+                del content[field]
+        if self.reference is None:
+            del content["reference"]
+        else:
+            content["reference"] = reference_digest(Path(self.reference))
         content["domains"] = {
             domain: {split: manifest_digest(Path(folder) / split) for split in ("train", "heldout")}
             for domain, folder in self.domains.items()
@@ -203,7 +239,8 @@ def validation_message(where: str, error: ValidationError, kind: type | None = N
     return "\n".join(lines)
 
 
-def _unique_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
+def unique_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """Build a mapping; a repeated key is an error."""
     keys = [key for key, _ in pairs]
     if repeated := [key for key in keys if keys.count(key) > 1]:
         raise ValueError(f"the key {repeated[0]!r} stands there twice; remove one")
@@ -217,7 +254,7 @@ class UniqueKeyLoader(yaml.SafeLoader):
         self, node: yaml.MappingNode, deep: bool = False
     ) -> dict[Hashable, object]:
         """Refuse a repeated key, then do as usual."""
-        _unique_keys([(key.value, None) for key, _ in node.value])
+        unique_keys([(key.value, None) for key, _ in node.value])
         return super().construct_mapping(node, deep)
 
 
@@ -227,72 +264,3 @@ UniqueKeyLoader.add_implicit_resolver(
     re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"),
     list("-+.0123456789"),
 )
-
-
-def _read(path: Path) -> object:
-    text = path.read_text(encoding="utf-8")
-    if path.suffix == ".json":
-        return json.loads(text, object_pairs_hook=_unique_keys)
-    if path.suffix in (".yaml", ".yml"):
-        return yaml.load(text, UniqueKeyLoader)
-    raise ValueError(f"a run file ends in .json, .yaml or .yml, got {path.suffix!r}")
-
-
-def load_run_config(path: Path, *, overrides: Sequence[str] = ()) -> RunConfig:
-    """Read a run file, JSON or YAML. Relative folders are relative to the file.
-
-    `domains` may be one folder: then every folder in it that holds train/ and heldout/ is a domain.
-
-    Args:
-        path: The file.
-        overrides: `key=value` with a dotted key; values are JSON or YAML, folders relative to the
-            working directory.
-
-    Raises:
-        ValueError: The file is missing or unreadable, or a value is wrong; the message names the
-            file, the key and the value.
-    """
-    try:
-        content = _read(path)
-        json.dumps(content)  # dates and other things that YAML knows and JSON does not
-    except (OSError, ValueError, TypeError, yaml.YAMLError) as error:
-        raise ValueError(f"{path}: cannot be read as a run file: {error}") from error
-    base = path.resolve().parent
-    if isinstance(content, dict):
-        content = apply_overrides(_with_absolute_folders(content, base), overrides)
-        content = _with_absolute_folders(content, Path.cwd())
-        content["domains"] = _expand_domains(content.get("domains"), path)
-    try:
-        return TypeAdapter(RunConfig).validate_json(json.dumps(content))
-    except ValidationError as error:
-        raise ValueError(validation_message(str(path), error, RunConfig)) from error
-
-
-def _with_absolute_folders(content: dict[str, object], base: Path) -> dict[str, object]:
-    """Make the folders of a run file absolute; what is no text is left to the validation."""
-
-    def absolute(value: object) -> object:
-        if isinstance(value, dict):
-            return {key: absolute(folder) for key, folder in value.items()}
-        return str(base / value) if isinstance(value, str) else value
-
-    folders = {key: content[key] for key in ("domains", "tokenizer") if key in content}
-    return content | {key: absolute(value) for key, value in folders.items()}
-
-
-def _expand_domains(domains: object, path: Path) -> object:
-    """Turn one folder of domains into a domain per folder in it."""
-    if not isinstance(domains, str):
-        return domains
-    found = {
-        folder.name: str(folder)
-        for folder in sorted(Path(domains).glob("*"))
-        if all((folder / split / MANIFEST_FILE).is_file() for split in ("train", "heldout"))
-    }
-    if not found:
-        raise ValueError(
-            f"{path}: domains: {domains} holds no token shards; give a folder with one folder per domain, "
-            f"each with train/{MANIFEST_FILE} and heldout/{MANIFEST_FILE}, or a mapping of names to "
-            "such folders (mixwright tokenize writes them)"
-        )
-    return found

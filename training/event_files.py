@@ -110,10 +110,7 @@ _TABLE = tuple(_remainder(byte) for byte in range(256))
 def _record(data: bytes) -> bytes:
     length = struct.pack("<Q", len(data))
     return (
-        length
-        + struct.pack("<I", masked_crc(length))
-        + data
-        + struct.pack("<I", masked_crc(data))
+        length + struct.pack("<I", masked_crc(length)) + data + struct.pack("<I", masked_crc(data))
     )
 
 

@@ -15,7 +15,7 @@ from typing import BinaryIO, Self
 
 from training.mixers.interface import Json
 
-PHASES = ("data", "step", "evaluation", "checkpoint")
+PHASES = ("data", "selection", "alignment", "step", "evaluation", "checkpoint")
 
 
 class MetricsFile:

@@ -1,10 +1,10 @@
 """Trains one model on a mixture: one loop, the same for every mixer, on CPU and CUDA.
 
     weights = mixer(state)                 what to sample
-    plan    = sampler(weights)             which rows
-    loss    = mean over rows and tokens    one forward pass gives the loss of every domain
+    plan    = selector(sampler(weights))   which rows
+    loss    = weighted mean over rows      mixer and weighter may weigh rows; else all are alike
     step    = clip, AdamW
-    state   = mixer.observe(...)           with held-out losses when it asked for them
+    states  = observe(...)                 mixer and weighter, with the signals they asked for
 
 The data order is a pure function of the shards, the seed and the weights so far, and the weights of
 the measurements so far. So a run that was stopped anywhere and started again writes, on the CPU,
@@ -24,18 +24,23 @@ Shapes: D domains, B rows of a batch, T context tokens.
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import torch
 
-from training.arrays import Floats, Ints
 from training.checkpoint import checkpoint_path, checkpoint_steps, lock_folder
 from training.config import RunConfig
 from training.durable_files import flush_file, flush_folder, publish, temporary_path
-from training.mixers.interface import Observation
 from training.model import save_model
 from training.optimisation import learning_rate
+from training.policy_calls import (
+    draw_batch,
+    observe_step,
+    row_weighing,
+    wanted_alignments,
+    wanted_reference,
+)
 from training.progress import Progress
 from training.run_folder import copy_tokenizer, require_tokenizer, write_run_config
 from training.run_inputs import open_run_inputs
@@ -133,7 +138,7 @@ def _run(
     heldout: list[MeanLoss] | None = None
     if progress.step == 0:
         heldout = _evaluate_if_wanted(session, progress)
-        progress = _observe(session, progress, heldout, None)
+        progress = observe_step(session, progress, heldout, None)
         if heldout is not None:
             named = named_losses(session.inputs.domains, heldout)
             session.metrics.append({"step": 0, "heldout": dict(named)})
@@ -144,7 +149,7 @@ def _run(
             return session.result(progress, heldout={}, finished=False)
         progress, measures = _step(session, progress)
         heldout = _evaluate_if_wanted(session, progress)
-        progress = _observe(session, progress, heldout, measures)
+        progress = observe_step(session, progress, heldout, measures)
         session.metrics.append(metrics_line(session, progress, measures, heldout))
         every = session.config.checkpoint.every_steps
         if every is not None and progress.step % every == 0:
@@ -158,34 +163,36 @@ def _run(
 
 
 def _step(session: RunSession, progress: Progress) -> tuple[Progress, StepMeasures]:
-    """Draw a batch and train on it; the mixer has not seen it yet."""
+    """Draw a batch and train on it; mixer and weighter have not seen it yet."""
     step = progress.step + 1
     inputs, schedule = session.inputs, session.config.schedule
-    with session.watch.measure("data"):
-        weights = inputs.mixer.weights(progress.mixer, progress.step)
-        try:
-            plan, sampler_state = inputs.sampler.plan(progress.sampler, weights)
-        except ValueError as error:
-            raise BatchRefused(f"run {session.config.run_id!r}, step {step}: {error}") from error
-        rows = inputs.batch(plan)
-    with session.watch.measure("step"):
-        measures = train_step(
-            session.model,
-            session.optimiser,
-            rows,
-            plan,
-            rate=learning_rate(step, schedule),
-            clip_norm=schedule.clip_norm,
-            device=session.device,
-        )
+    try:
+        plan, drawn = draw_batch(session, progress)
+        with session.watch.measure("data"):
+            rows = inputs.batch(plan)
+        alignments = wanted_alignments(session, progress, rows, plan)
+        with session.watch.measure("step"):
+            measures = train_step(
+                session.model,
+                session.optimiser,
+                rows,
+                plan,
+                rate=learning_rate(step, schedule),
+                clip_norm=schedule.clip_norm,
+                device=session.device,
+                weighing=row_weighing(session, progress, plan),
+                reference=wanted_reference(session, progress),
+                alignments=alignments,
+            )
+    except ValueError as error:
+        raise BatchRefused(f"run {session.config.run_id!r}, step {step}: {error}") from error
     if not measures.finite:
         raise TrainingDiverged(_divergence_message(session, step, measures))
     session.ledger.append(step, plan)
     return (
-        Progress(
+        replace(
+            drawn,
             step=step,
-            sampler=sampler_state,
-            mixer=progress.mixer,
             requested_sum=progress.requested_sum + plan.requested,
             realised_rows=progress.realised_rows + plan.counts,
         ),
@@ -224,36 +231,6 @@ def _evaluate(session: RunSession) -> list[MeanLoss]:
             batch_rows=session.config.schedule.batch_rows,
             device=session.device,
         )
-
-
-def _observe(
-    session: RunSession,
-    progress: Progress,
-    heldout: list[MeanLoss] | None,
-    measures: StepMeasures | None,
-) -> Progress:
-    """Tell the mixer what it asked for; step -1 in its count is before the first."""
-    mixer, step = session.inputs.mixer, progress.step - 1
-    num_domains = len(session.inputs.domains)
-    no_counts: Ints = np.zeros(num_domains, dtype=np.int64)
-    wanted = heldout is not None and mixer.wants_evaluation(progress.mixer, step)
-    losses: Floats | None = (
-        np.array([mean.loss_nats for mean in heldout]) if heldout and wanted else None
-    )
-    observation = Observation(
-        step=step,
-        heldout_losses=losses,
-        train_loss_sums=measures.loss_sums if measures else np.zeros(num_domains),
-        train_token_counts=measures.token_counts if measures else no_counts,
-        realised_counts=measures.plan.counts if measures else no_counts,
-    )
-    return Progress(
-        step=progress.step,
-        sampler=progress.sampler,
-        mixer=mixer.observe(progress.mixer, observation),
-        requested_sum=progress.requested_sum,
-        realised_rows=progress.realised_rows,
-    )
 
 
 def _finish(session: RunSession, progress: Progress, heldout: list[MeanLoss]) -> RunResult:

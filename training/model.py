@@ -75,14 +75,29 @@ def row_losses(model: PreTrainedModel, rows: Tensor) -> Tensor:
         model: A causal language model.
         rows: Tokens, int64, shape (B, T + 1), on the device of the model.
     """
+    return token_losses(model, rows)[0].sum(dim=1)
+
+
+def token_losses(
+    model: PreTrainedModel, rows: Tensor, *, with_hidden: bool = False
+) -> tuple[Tensor, Tensor | None]:
+    """Compute the loss of each label, shape (B, T), nats, float32.
+
+    Args:
+        model: A causal language model.
+        rows: Tokens, int64, shape (B, T + 1), on the device of the model.
+        with_hidden: Whether to return what the output layer reads besides, shape (B, T, H), else
+            None.
+    """
     inputs, labels = rows[:, :-1], rows[:, 1:]
     kind = rows.device.type
     with torch.autocast(device_type=kind, dtype=torch.bfloat16, enabled=kind == "cuda"):
-        logits = model(input_ids=inputs, use_cache=False).logits
+        output = model(input_ids=inputs, use_cache=False, output_hidden_states=with_hidden)
     losses = functional.cross_entropy(
-        logits.float().flatten(0, 1), labels.flatten(), reduction="none"
+        output.logits.float().flatten(0, 1), labels.flatten(), reduction="none"
     )
-    return losses.view(labels.shape).sum(dim=1)
+    hidden = output.hidden_states[-1] if with_hidden else None
+    return losses.view(labels.shape), hidden
 
 
 def split_rows(rows: Tensor, vocab_size: int) -> tuple[Tensor, ...]:

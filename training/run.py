@@ -196,10 +196,8 @@ def run_training(
     return 0
 
 
-def _load_and_train(
-    options: argparse.Namespace, stop: StopFlag, show: "ProgressCallback"
-) -> int:
-    from training.config import load_run_config
+def _load_and_train(options: argparse.Namespace, stop: StopFlag, show: "ProgressCallback") -> int:
+    from training.run_file import load_run_config
 
     try:
         config = load_run_config(options.config, overrides=options.overrides)

@@ -1,4 +1,4 @@
-"""Opens what a run reads: the token shards of its domains, and the sampler and mixer over them.
+"""Opens what a run reads: the token shards of its domains, and the policies that choose from them.
 
 Shapes: D domains, B rows of a batch, T context tokens.
 """
@@ -14,7 +14,11 @@ from training.mixers import make_mixer
 from training.mixers.interface import Mixer
 from training.sampler import BatchPlan, Sampler
 from training.scoring import spread_rows
+from training.selectors import make_selector
+from training.selectors.selector import SelectionTask, Selector
 from training.shards import ShardManifest, StoredTokens, TokenShards
+from training.weighters import make_weighter
+from training.weighters.weighter import Weighter, WeightingTask
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,7 +38,11 @@ class RunInputs:
     sampler: Sampler
     """Weights to rows."""
     mixer: Mixer
-    """Observations to weights."""
+    """Observations to weights of domains."""
+    weighter: Weighter
+    """A batch to weights of its rows."""
+    selector: Selector
+    """A pool of rows to those that are drawn."""
 
     @property
     def manifest(self) -> ShardManifest:
@@ -57,7 +65,7 @@ def open_run_inputs(config: RunConfig) -> RunInputs:
 
     Raises:
         ValueError: Shards are missing, truncated, too short for one row or made by different
-            tokenizers; or the mixer refuses its settings.
+            tokenizers; or mixer, weighter or selector refuse their settings.
     """
     domains = tuple(config.domains)
     folders = [Path(folder) for folder in config.domains.values()]
@@ -66,21 +74,32 @@ def open_run_inputs(config: RunConfig) -> RunInputs:
     _require_one_tokenizer([*train, *heldout], [*folders, *folders])
     context_tokens = config.model.context_tokens
     num_rows: Ints = np.array([shards.num_rows(context_tokens) for shards in train], dtype=np.int64)
-    sampler = Sampler(
-        domains,
-        num_rows,
-        seed=config.seed,
-        batch_rows=config.schedule.batch_rows,
-        epoch_share=config.epoch_share,
-        max_epochs=config.max_epochs,
-        epoch_policy=config.epoch_policy,
-    )
     mixer = make_mixer(
         config.mixer,
         domains=domains,
         available_tokens=num_rows.astype(np.float64) * context_tokens,
         steps=config.schedule.steps,
         batch_rows=config.schedule.batch_rows,
+        has_reference=config.reference is not None,
+    )
+    sampler = _sampler(config, num_rows)
+    selector = make_selector(
+        config.selector,
+        SelectionTask(
+            domains=domains,
+            offered_rows=sampler.offered_rows,
+            steps=config.schedule.steps,
+            batch_rows=config.schedule.batch_rows,
+            seed=config.seed,
+        ),
+    )
+    if selector.reads:
+        sampler = _sampler(config, num_rows, selector)
+    weighter = make_weighter(
+        config.weighter,
+        WeightingTask(
+            domains=domains, steps=config.schedule.steps, batch_rows=config.schedule.batch_rows
+        ),
     )
     wanted = config.evaluation.rows_per_domain
     return RunInputs(
@@ -94,6 +113,21 @@ def open_run_inputs(config: RunConfig) -> RunInputs:
         context_tokens=context_tokens,
         sampler=sampler,
         mixer=mixer,
+        weighter=weighter,
+        selector=selector,
+    )
+
+
+def _sampler(config: RunConfig, num_rows: Ints, selector: Selector | None = None) -> Sampler:
+    return Sampler(
+        tuple(config.domains),
+        num_rows,
+        seed=config.seed,
+        batch_rows=config.schedule.batch_rows,
+        epoch_share=config.epoch_share,
+        max_epochs=config.max_epochs,
+        epoch_policy=config.epoch_policy,
+        draws_per_row=None if selector is None else selector.draws_per_row,
     )
 
 

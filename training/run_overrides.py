@@ -23,9 +23,7 @@ def apply_overrides(content: dict[str, object], overrides: Sequence[str]) -> dic
         key, sign, text = override.partition("=")
         path = key.strip().split(".")
         if not sign or not all(path):
-            raise ValueError(
-                f"--set {override!r}: write key=value, for example schedule.steps=200"
-            )
+            raise ValueError(f"--set {override!r}: write key=value, for example schedule.steps=200")
         section = changed
         for depth, part in enumerate(path[:-1], start=1):
             below = section.setdefault(part, {})

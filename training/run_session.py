@@ -14,9 +14,11 @@ from training.checkpoint_tensors import collect_tensors, restore_tensors
 from training.config import RunConfig
 from training.journal import MetricsFile, Stopwatch
 from training.ledger import Ledger
-from training.model import build_model
+from training.model import build_model, load_model
 from training.optimisation import build_optimiser
+from training.pool_measures import PoolMeter
 from training.progress import Progress, initial_progress, pack_progress, unpack_progress
+from training.reference_folder import reference_model_folder
 from training.run_inputs import RunInputs
 from training.run_result import HeldoutLoss, RunResult
 
@@ -32,7 +34,7 @@ class RunSession:
     config_digest: str
     """Of it."""
     inputs: RunInputs
-    """Shards, sampler, mixer."""
+    """Shards, sampler, mixer, weighter, selector."""
     out: Path
     """Folder of the run."""
     device: torch.device
@@ -41,6 +43,10 @@ class RunSession:
     """In training mode."""
     optimiser: optim.Optimizer
     """Over its parameters."""
+    reference: PreTrainedModel | None
+    """Model to compare losses with, on the device, in evaluation mode."""
+    meter: PoolMeter
+    """Measures candidate rows and held-out rows for the policies."""
     ledger: Ledger
     """Rows drawn."""
     metrics: MetricsFile
@@ -92,7 +98,7 @@ class RunSession:
             tokens=drawn * inputs.context_tokens,
             requested_weights=self.named(progress.requested_sum / max(progress.step, 1)),
             realised_shares=self.named(progress.realised_rows / max(drawn, 1)),
-            epochs=self.named(progress.sampler.cursors / inputs.sampler.offered_rows),
+            epochs=self.named(progress.sampler.cursors / inputs.sampler.epoch_draws),
             heldout=heldout,
             finished=finished,
         )
@@ -126,17 +132,11 @@ def open_session(
             relies on a file that is gone.
     """
     device = choose_device(config.device)
-    model = build_model(
-        config.model,
-        vocab_size=inputs.manifest.vocab_size,
-        eos_id=inputs.manifest.eos_id,
-        seed=config.seed,
-    )
-    model.to(device).train()
+    model = _fresh_model(config, inputs).to(device).train()
     optimiser = build_optimiser(model, config.schedule)
     checkpoint = load_latest_checkpoint(out / "checkpoints", config_digest=config_digest)
     if checkpoint is None:
-        progress = initial_progress(inputs.sampler, inputs.mixer)
+        progress = initial_progress(inputs)
         ledger = Ledger(out / "ledger", inputs.domains)
         metrics_bytes = 0
     else:
@@ -154,6 +154,8 @@ def open_session(
         device=device,
         model=model,
         optimiser=optimiser,
+        reference=_open_reference(config, inputs, device),
+        meter=_pool_meter(config, inputs, model, optimiser),
         ledger=ledger,
         metrics=MetricsFile(out / "metrics.jsonl", num_bytes=metrics_bytes),
         watch=Stopwatch(
@@ -168,8 +170,49 @@ def open_session(
     return session, progress
 
 
+def _fresh_model(config: RunConfig, inputs: RunInputs) -> PreTrainedModel:
+    """Build the model as it is before the first step, on the CPU."""
+    return build_model(
+        config.model,
+        vocab_size=inputs.manifest.vocab_size,
+        eos_id=inputs.manifest.eos_id,
+        seed=config.seed,
+    )
+
+
+def _open_reference(
+    config: RunConfig, inputs: RunInputs, device: torch.device
+) -> PreTrainedModel | None:
+    if config.reference is None:
+        return None
+    model = load_model(reference_model_folder(Path(config.reference)))
+    if model.config.vocab_size != inputs.manifest.vocab_size:
+        raise ValueError(
+            f"reference: {config.reference} has {model.config.vocab_size} tokens, the shards have "
+            f"{inputs.manifest.vocab_size}; take a model of the same tokenizer"
+        )
+    return model.to(device).eval()
+
+
+def _pool_meter(
+    config: RunConfig, inputs: RunInputs, model: PreTrainedModel, optimiser: optim.Optimizer
+) -> PoolMeter:
+    wants_initial = "initial_losses" in inputs.selector.reads
+    return PoolMeter(
+        inputs=inputs,
+        model=model,
+        optimiser=optimiser,
+        initial_model=_fresh_model(config, inputs).to(model.device).eval()
+        if wants_initial
+        else None,
+        device=model.device,
+        batch_rows=config.schedule.batch_rows,
+        seed=config.seed,
+    )
+
+
 def _restore_values(checkpoint: Checkpoint, inputs: RunInputs) -> tuple[Progress, int]:
     packed, metrics_bytes = checkpoint.state["progress"], checkpoint.state["metrics_bytes"]
     assert isinstance(packed, dict)
     assert isinstance(metrics_bytes, int)
-    return unpack_progress(packed, inputs.mixer), metrics_bytes
+    return unpack_progress(packed, inputs), metrics_bytes

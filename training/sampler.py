@@ -66,6 +66,7 @@ class Sampler:
         epoch_share: float = 1.0,
         max_epochs: float | None = None,
         epoch_policy: Literal["error", "drop", "allow"] = "error",
+        draws_per_row: Floats | None = None,
     ) -> None:
         """Set what stays the same during a run.
 
@@ -78,6 +79,8 @@ class Sampler:
             max_epochs: Epochs (of what is offered) at which the policy acts; None: never.
             epoch_policy: "error" stops. "drop" leaves out a domain whose share of the batch would
                 pass the limit and gives its weight to the others, in proportion. "allow" goes on.
+            draws_per_row: Share of its stream that each domain draws, shape (D,), in (0, 1]: what a
+                selector leaves. The draws of an epoch are so many fewer. None: all of it.
 
         Raises:
             ValueError: A domain without rows or twice, or a number out of range.
@@ -100,6 +103,10 @@ class Sampler:
         self.batch_rows = batch_rows
         self.offered_rows: Ints = np.maximum(np.floor(epoch_share * num_rows), 1).astype(np.int64)
         """Rows of each domain's epoch, shape (D,)."""
+        self.epoch_draws: Floats = self.offered_rows * (
+            1.0 if draws_per_row is None else draws_per_row
+        )
+        """Draws of each domain until its rows begin again, shape (D,)."""
         self._num_rows = num_rows.astype(np.int64)
         self._seed = seed
         self._max_epochs = max_epochs
@@ -130,18 +137,26 @@ class Sampler:
         nth = np.empty(self.batch_rows, dtype=np.int64)
         for domain, count in enumerate(counts.tolist()):
             nth[domain_index == domain] = np.arange(count)
-        epochs, places = np.divmod(
-            state.cursors[domain_index] + nth, self.offered_rows[domain_index]
-        )
+        rows, epochs = self.locate(domain_index, state.cursors[domain_index] + nth)
         plan = BatchPlan(
             domain_index=domain_index,
-            rows=self._rows(domain_index, epochs, places),
+            rows=rows,
             epochs=epochs,
             requested=weights,
             applied=applied,
             counts=counts,
         )
         return plan, SamplerState(cursors=state.cursors + counts, carry=carry)
+
+    def locate(self, domain_index: Ints, places: Ints) -> tuple[Ints, Ints]:
+        """Return row and epoch of places in the streams of rows of their domains, shape (n,) each.
+
+        Args:
+            domain_index: Domain of each, shape (n,).
+            places: From 0, in the stream that goes through all offered rows in each epoch.
+        """
+        epochs, offsets = np.divmod(places, self.offered_rows[domain_index])
+        return self._rows(domain_index, epochs, offsets), epochs
 
     def _apportion(self, state: SamplerState, weights: Floats) -> tuple[Floats, Ints, Floats]:
         applied = weights
@@ -168,7 +183,7 @@ class Sampler:
     def _past_the_limit(self, cursors: Ints) -> NDArray[np.bool_]:
         if self._max_epochs is None or self._policy == "allow":
             return np.zeros(len(self.domains), dtype=bool)
-        return np.asarray(cursors > np.floor(self._max_epochs * self.offered_rows))
+        return np.asarray(cursors > np.floor(self._max_epochs * self.epoch_draws))
 
     def _rows(self, domain_index: Ints, epochs: Ints, places: Ints) -> Ints:
         named = {

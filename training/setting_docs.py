@@ -76,7 +76,15 @@ def describe_settings(kind: type) -> tuple[SettingDoc, ...]:
 
 @cache
 def field_docstrings(kind: type) -> Mapping[str, str]:
-    """Return the docstring below each field of a class, on one line."""
+    """Return the docstring below each field of a dataclass, inherited ones too, on one line."""
+    found: dict[str, str] = {}
+    for base in reversed(kind.__mro__):
+        if dataclasses.is_dataclass(base):
+            found |= _own_docstrings(base)
+    return found
+
+
+def _own_docstrings(kind: type) -> dict[str, str]:
     (body,) = (
         node.body
         for node in ast.parse(textwrap.dedent(inspect.getsource(kind))).body
@@ -110,7 +118,7 @@ def unknown_key_advice(kind: type, path: Sequence[int | str]) -> str:
     names = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
     near = difflib.get_close_matches(str(path[-1]), names, n=1)
     guess = f"did you mean {near[0]!r}? " if near else ""
-    return f"{guess}allowed here: {', '.join(names)}"
+    return f"{guess}allowed here: {', '.join(names) or 'none'}"
 
 
 def _dataclass_in(hint: object) -> type | None:

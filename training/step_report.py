@@ -8,6 +8,7 @@ from training.progress import Progress
 from training.run_session import RunSession
 from training.scoring import MeanLoss
 from training.training_step import StepMeasures
+from training.weighters.weighter import effective_rows
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,7 +72,9 @@ def metrics_line(
     """Return the line of a finished step. Losses are in nats per token.
 
     train has only the domains that were in the batch; mixer is what the mixer decided after the
-    step; heldout and mixer are there only when the model was evaluated.
+    step; heldout and mixer are there only when the model was evaluated. effective_rows is how many
+    rows of equal weight would average as well; it is there only if rows are weighted. weighter and
+    selector are there, with mixer, if they have something to say.
     """
     domains = session.inputs.domains
     batch_rows = session.config.schedule.batch_rows
@@ -86,9 +89,15 @@ def metrics_line(
         "lr": measures.rate,
         "grad_norm": measures.grad_norm,
     }
+    if measures.row_weights is not None:
+        line["effective_rows"] = effective_rows(measures.row_weights)
     if heldout is not None:
         line["heldout"] = dict(named_losses(domains, heldout))
         line["mixer"] = session.inputs.mixer.describe(progress.mixer)
+        if said := session.inputs.weighter.describe(progress.weighter):
+            line["weighter"] = said
+        if said := session.inputs.selector.describe(progress.selector):
+            line["selector"] = said
     return line
 
 

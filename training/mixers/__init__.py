@@ -37,6 +37,7 @@ def make_mixer(
     available_tokens: Floats,
     steps: int,
     batch_rows: int,
+    has_reference: bool = False,
 ) -> Mixer:
     """Build the mixer that a run file names.
 
@@ -46,6 +47,7 @@ def make_mixer(
         available_tokens: Training tokens of each domain, shape (D,), > 0.
         steps: Optimiser steps of the run.
         batch_rows: Rows of a batch.
+        has_reference: Whether the run names a reference model.
 
     Raises:
         ValueError: Unknown method, or settings that the method refuses.
@@ -59,6 +61,10 @@ def make_mixer(
             f"available_tokens must be positive, one per domain, got {available_tokens}"
         )
     task = MixingTask(
-        domains=domains, available_tokens=available_tokens, steps=steps, batch_rows=batch_rows
+        domains=domains,
+        available_tokens=available_tokens,
+        steps=steps,
+        batch_rows=batch_rows,
+        has_reference=has_reference,
     )
     return MIXERS[config.method](config.settings, task)

@@ -38,6 +38,7 @@ from training.mixers.interface import (
     MixerState,
     MixingTask,
     Observation,
+    SamplingMixer,
     by_domain,
     parse_settings,
     require_heldout_losses,
@@ -79,7 +80,7 @@ class AioliState(MixerState):
     """Domains whose own contrast was above the noise in the last decision, shape (D,)."""
 
 
-class Aioli:
+class Aioli(SamplingMixer):
     """The state machine over steps."""
 
     def __init__(self, settings: AioliSettings, task: MixingTask) -> None:
