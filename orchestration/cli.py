@@ -18,6 +18,7 @@ from orchestration import (
     scaling_commands,
     skill_commands,
     trace_commands,
+    training_commands,
 )
 
 app = typer.Typer(
@@ -167,3 +168,4 @@ app.command("fit-scaling", epilog=scaling_commands.FIT_EPILOG)(scaling_commands.
 app.command("plan", epilog=plan_commands.EPILOG)(plan_commands.plan)
 app.command("skill-graph", epilog=skill_commands.EPILOG)(skill_commands.skill_graph)
 app.command("accept", epilog=acceptance_commands.EPILOG)(acceptance_commands.accept)
+app.command("train", epilog=training_commands.EPILOG)(training_commands.train)

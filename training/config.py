@@ -91,7 +91,7 @@ class MixerConfig:
     """The rule that yields the sampling weights."""
 
     method: str
-    """Key of training.mixers.MIXERS."""
+    """Name of one of the mixers that `mixwright methods` lists."""
     settings: dict[str, Setting] = Field(default_factory=dict)
     """Settings of the method; the method checks them."""
 
@@ -101,7 +101,7 @@ class WeighterConfig:
     """The rule that weighs the rows of a batch in the loss."""
 
     method: str = "none"
-    """Key of training.weighters.WEIGHTERS."""
+    """Name of one of the weighters that `mixwright methods` lists."""
     settings: dict[str, Setting] = Field(default_factory=dict)
     """Settings of the method; the method checks them."""
 
@@ -111,7 +111,7 @@ class SelectorConfig:
     """The rule that chooses which rows of a domain are drawn."""
 
     method: str = "random"
-    """Key of training.selectors.SELECTORS."""
+    """Name of one of the selectors that `mixwright methods` lists."""
     settings: dict[str, Setting] = Field(default_factory=dict)
     """Settings of the method; the method checks them."""
 

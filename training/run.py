@@ -70,6 +70,7 @@ class StopFlag:
         self.signal = number
 
     def __call__(self) -> bool:
+        """Whether a signal came."""
         return self.signal is not None
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from training.config import RunConfig
-from training.run_file import load_run_config
 from training.durable_files import write_text
+from training.run_file import load_run_config
 from training.run_result import RESULT_FILE
 from training.tokenizer import CONFIG_FILE as TOKENIZER_CONFIG_FILE
 from training.tokenizer import TOKENIZER_FILE, tokenizer_digest

@@ -8,12 +8,15 @@ import ast
 import dataclasses
 import difflib
 import inspect
+import itertools
+import re
 import textwrap
 import typing
 from collections.abc import Mapping, Sequence
 from functools import cache
 
 from pydantic import TypeAdapter
+from pydantic.fields import FieldInfo
 
 Schema = Mapping[str, object]
 
@@ -56,6 +59,7 @@ def describe_settings(kind: type) -> tuple[SettingDoc, ...]:
     Args:
         kind: The dataclass.
     """
+    fields: Mapping[str, FieldInfo] = kind.__pydantic_fields__  # type: ignore[attr-defined]
     schema = TypeAdapter(kind).json_schema()
     definitions = schema.get("$defs", {})
     properties = schema.get("properties", {})
@@ -63,15 +67,21 @@ def describe_settings(kind: type) -> tuple[SettingDoc, ...]:
     hints = typing.get_type_hints(kind)
     return tuple(
         SettingDoc(
-            name=field.name,
-            allowed=_in_words(properties[field.name], definitions),
-            required=field.name in schema.get("required", ()),
-            default=properties[field.name].get("default"),
-            meaning=meanings.get(field.name, ""),
-            nested=_dataclass_in(hints[field.name]),
+            name=name,
+            allowed=_in_words(properties[name], definitions),
+            required=field.is_required(),
+            default=None if field.is_required() or nested else _default(field),
+            # A file says null.
+            meaning=re.sub(r"\bNone\b", "null", meanings.get(name, "")),
+            nested=nested,
         )
-        for field in dataclasses.fields(kind)
+        for name, field in fields.items()
+        for nested in (_dataclass_in(hints[name]),)
     )
+
+
+def _default(field: FieldInfo) -> object:
+    return field.get_default(call_default_factory=True, validated_data={})
 
 
 @cache
@@ -91,7 +101,7 @@ def _own_docstrings(kind: type) -> dict[str, str]:
         if isinstance(node, ast.ClassDef)
     )
     found = {}
-    for field, below in zip(body, body[1:], strict=False):
+    for field, below in itertools.pairwise(body):
         if (
             isinstance(field, ast.AnnAssign)
             and isinstance(field.target, ast.Name)
@@ -134,24 +144,24 @@ def _dataclass_in(hint: object) -> type | None:
 def _in_words(schema: Schema, definitions: Mapping[str, Schema]) -> str:
     if "$ref" in schema:
         return _in_words(definitions[str(schema["$ref"]).rsplit("/", 1)[-1]], definitions)
-    for several in ("anyOf", "oneOf", "allOf"):
-        if several in schema:
-            options = typing.cast(list[Schema], schema[several])
-            return " or ".join(dict.fromkeys(_in_words(one, definitions) for one in options))
-    if "enum" in schema:
-        return " or ".join(f"{value!r}" for value in typing.cast(list[object], schema["enum"]))
-    if "const" in schema:
-        return f"{schema['const']!r}"
-    kind = schema.get("type")
-    if kind == "object":
-        patterns = schema.get("patternProperties", {"": schema.get("additionalProperties")})
-        (below,) = typing.cast(Mapping[str, object], patterns).values()
-        if "properties" in schema or not isinstance(below, Mapping):
-            return "keys below"
-        return f"name -> {_in_words(below, definitions)}"
-    if kind == "array":
-        items = schema.get("items")
-        inner = _in_words(items, definitions) if isinstance(items, Mapping) else "values"
-        return f"list of {inner}"
+    if "anyOf" in schema:
+        options = typing.cast(list[Schema], schema["anyOf"])
+        return " or ".join(dict.fromkeys(_in_words(one, definitions) for one in options))
+    if "enum" in schema or "const" in schema:
+        values = typing.cast(list[object], schema.get("enum", [schema.get("const")]))
+        return " or ".join(f"{value!r}" for value in values)
+    if schema.get("type") == "object":
+        return _mapping_in_words(schema, definitions)
+    if schema.get("type") == "array":
+        items = typing.cast(Schema, schema.get("items", {}))
+        return f"list of {_in_words(items, definitions)}"
     limits = [f"{sign} {schema[key]:g}" for key, sign in _LIMITS.items() if key in schema]
-    return " ".join([_TYPES.get(str(kind), "any value"), ", ".join(limits)]).strip()
+    return " ".join([_TYPES.get(str(schema.get("type")), "any value"), ", ".join(limits)]).strip()
+
+
+def _mapping_in_words(schema: Schema, definitions: Mapping[str, Schema]) -> str:
+    patterns = schema.get("patternProperties", {"": schema.get("additionalProperties")})
+    (below,) = typing.cast(Mapping[str, object], patterns).values()
+    if "properties" in schema or not isinstance(below, Mapping):
+        return "keys below"
+    return f"name -> {_in_words(below, definitions)}"
