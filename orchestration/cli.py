@@ -12,6 +12,7 @@ from orchestration import (
     acceptance_commands,
     dedup_commands,
     law_commands,
+    method_commands,
     plan_commands,
     preparation_commands,
     proposal_commands,
@@ -169,3 +170,4 @@ app.command("plan", epilog=plan_commands.EPILOG)(plan_commands.plan)
 app.command("skill-graph", epilog=skill_commands.EPILOG)(skill_commands.skill_graph)
 app.command("accept", epilog=acceptance_commands.EPILOG)(acceptance_commands.accept)
 app.command("train", epilog=training_commands.EPILOG)(training_commands.train)
+app.command("methods", epilog=method_commands.EPILOG)(method_commands.methods)
