@@ -11,6 +11,7 @@ import typer
 from orchestration import (
     acceptance_commands,
     dedup_commands,
+    explain_commands,
     law_commands,
     method_commands,
     plan_commands,
@@ -171,3 +172,4 @@ app.command("skill-graph", epilog=skill_commands.EPILOG)(skill_commands.skill_gr
 app.command("accept", epilog=acceptance_commands.EPILOG)(acceptance_commands.accept)
 app.command("train", epilog=training_commands.EPILOG)(training_commands.train)
 app.command("methods", epilog=method_commands.EPILOG)(method_commands.methods)
+app.command("explain", epilog=explain_commands.EPILOG)(explain_commands.explain)
