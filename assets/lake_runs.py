@@ -1,4 +1,4 @@
-"""Opens a training run of the lake for tracing: its ledger with the very shards it was made from."""
+"""Opens a training run of the lake for tracing: its ledger, and the shards it was made from."""
 
 from collections.abc import Mapping
 from pathlib import Path

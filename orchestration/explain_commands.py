@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 EPILOG = "\n\n".join(
     (
         "RUN is a folder that mixwright train filled, or the name of a run of the lake "
-        "(mixwright status --preset lists them). Steps count from 1, slots, rows and tokens from 0.",
+        "(a partition of training_runs). Steps count from 1, slots, rows and tokens from 0.",
         "",
         "Examples:",
         "mixwright explain runs/first --step 100",
