@@ -153,8 +153,12 @@ def dev(
     """Start the Dagster UI and daemon on the instance that the demo filled."""
     choose_preset(preset)
     from orchestration import deployments
+    from orchestration.command_errors import one_clear_error
+    from orchestration.device_pool import set_slots
 
     os.environ["DAGSTER_HOME"] = str(deployments.dagster_home())
+    with one_clear_error(), deployments.instance() as instance:
+        set_slots(instance, deployments.launcher().slots)
     command = [sys.executable, "-m", "dagster", "dev", "-w", str(deployments.WORKSPACE)]
     os.execv(sys.executable, [*command, "-h", host, "-p", str(port)])
 

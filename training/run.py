@@ -219,6 +219,8 @@ def _train_with_pipes(options: argparse.Namespace, stop: StopFlag) -> int:
     try:
         with open_dagster_pipes() as pipes:
             code = _load_and_train(options, stop, _pipes_sender(pipes, stop))
+            # torchrun ends with 1 whatever its processes end with.
+            pipes.report_custom_message({"exit_code": code})
     except OSError as error:
         if code is None:
             return _failed(EXIT_IO, error)
