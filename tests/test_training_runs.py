@@ -212,7 +212,7 @@ def test_a_trainer_that_dies_is_retried_and_ends_in_the_same_bytes(lake, uninter
     killer.join()
     assert result.success
     retried = [event for event in result.all_events if event.is_step_up_for_retry]
-    causes = [event.step_retry_data.error.message for event in retried]
+    causes = [event.step_retry_data.error.cause.message for event in retried]
     assert len(causes) == 2
     assert "training was killed by SIGKILL" in causes[0]
     assert "training was interrupted and wrote a checkpoint (exit code 75)" in causes[1]

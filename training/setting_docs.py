@@ -121,7 +121,9 @@ def unknown_key_advice(kind: type, path: Sequence[int | str]) -> str:
     """
     for part in path[:-1]:
         hints = typing.get_type_hints(kind)
-        below = _dataclass_in(hints[str(part)]) if str(part) in hints else None
+        if str(part) not in hints:
+            continue  # pydantic names the member of a union on the way
+        below = _dataclass_in(hints[str(part)])
         if below is None:
             return ""
         kind = below
