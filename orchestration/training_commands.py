@@ -1,7 +1,10 @@
 """The command that trains one model on token shards."""
 
+import contextlib
 import json
 import logging
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -96,8 +99,7 @@ def _train(run: "RunConfig", out: Path, *, as_json: bool) -> int:
     from training.run import EXIT_CONFIG, StopFlag, run_training
     from training.run_result import RESULT_FILE
 
-    logging.basicConfig(format="%(levelname)s: %(message)s")
-    with training_display(run.run_id) as show:
+    with training_display(run.run_id) as show, _told():
         code = run_training(run, out, show=show, stop=StopFlag.on_signals())
     if code == EXIT_CONFIG:
         return 2
@@ -111,6 +113,25 @@ def _train(run: "RunConfig", out: Path, *, as_json: bool) -> int:
     if page is not None and not as_json:
         typer.echo(f"Page: {page}")
     return code
+
+
+class _OnStderr(logging.Handler):
+    """Writes as the other commands do; sys.stderr as it is now, so that a bar is not torn."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        sys.stderr.write(f"{record.levelname.lower()}: {record.getMessage()}\n")
+
+
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    """Show what the training package logs."""
+    handler = _OnStderr(logging.WARNING)
+    logger = logging.getLogger("training")
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
 
 
 def _print(out: Path) -> None:
