@@ -40,7 +40,7 @@ format: setup ## rewrite the sources in the house format
 	$(BIN)/ruff format .
 
 bench: setup ## speed against peers, into benchmarks/RESULTS.md
-	$(BIN)/python benchmarks/run.py $(BENCH)
+	$(BIN)/python -m benchmarks.run $(BENCH)
 
 lock: setup ## write the versions now in .venv to constraints.txt
 	{ echo "# Exact versions of the whole environment, by make lock. torch is installed first (see Makefile)."; \

@@ -8,9 +8,15 @@ import polars as pl
 
 from assets.automation import refresh_on_change
 from assets.gates import GateOverride, require_gates
-from assets.lake import WHOLE, Artifact, Lake, publishing, write_json
+from assets.lake import Artifact, Lake, publishing, write_json
 from assets.mixing import admitted_runs, finished_proxies, mixing_law
-from assets.partitions import OWNERS, PRESET, TRAINING_RUNS, training_run_partitions
+from assets.partitions import (
+    OWNERS,
+    PRESET,
+    TRAINING_RUNS,
+    current_artifacts,
+    training_run_partitions,
+)
 from assets.pictures import picture
 from assets.plots import (
     PredictedLoss,
@@ -23,6 +29,7 @@ from assets.tables import table_metadata
 from assets.training_runs import training_runs
 from training.fitted_laws import FittedLaws, bootstrap_laws, prediction_intervals
 from training.predictions import PredictionReport, compare_predictions
+from training.recalibration import recalibrate_laws
 from training.run_result import read_result
 from training.run_table import RunTable
 
@@ -119,13 +126,13 @@ def _scores_row(score: "DomainScore") -> dict[str, float | int | None]:
     deps=[dg.AssetDep(evaluations, partition_mapping=dg.AllPartitionMapping()), mixing_law],
     kinds={"polars"},
     owners=OWNERS,
-    code_version="1",
+    code_version="2",
     automation_condition=refresh_on_change(),
 )
 def predicted_vs_actual(
     context: dg.AssetExecutionContext, lake: Lake
 ) -> dg.MaterializeResult[None]:
-    """What the mixing law says of each training run's realised mixture, beside what it reached."""
+    """What the law says of each training run's mixture beside what it reached: rank, and level."""
     law = lake.artifact("mixing_law")
     evaluated = _evaluated(lake)
     trained = [lake.artifact("training_runs", str(artifact.partition)) for artifact in evaluated]
@@ -136,6 +143,7 @@ def predicted_vs_actual(
         comparison = _with_intervals(lake, laws, runs, report, scores)
         comparison.write_parquet(draft.folder / "comparison.parquet", compression="zstd")
         write_json(draft.folder / "scores.json", report.to_json())
+        write_json(draft.folder / "recalibration.json", recalibrate_laws(laws, runs).to_json())
     average = report.average
     return draft.result(
         {
@@ -143,6 +151,9 @@ def predicted_vs_actual(
             "spearman": "too few runs" if average.spearman is None else average.spearman,
             "level_error_nats": average.level_error_nats,
             "offset_nats": average.offset_nats,
+            "recalibrated_error_nats": average.recalibrated_error_nats
+            if average.recalibrated_error_nats is not None
+            else "too few runs",
             "comparison": table_metadata(comparison),
             "picture": picture(plot_predicted_against_actual(_plotted(comparison))),
         }
@@ -226,17 +237,12 @@ def _evaluated(lake: Lake) -> list[Artifact]:
     deps=[dg.AssetDep(evaluations, partition_mapping=dg.AllPartitionMapping())],
     kinds={"polars"},
     owners=OWNERS,
-    code_version="1",
+    code_version="2",
     automation_condition=refresh_on_change(),
 )
 def cost_report(context: dg.AssetExecutionContext, lake: Lake) -> dg.MaterializeResult[None]:
     """Processor and GPU seconds that went into what is current, by asset."""
-    artifacts = [
-        artifact
-        for asset in COSTED
-        for key in (lake.partitions(asset))
-        if (artifact := lake.find(asset, None if key == WHOLE else key)) is not None
-    ]
+    artifacts = [artifact for asset in COSTED for artifact in current_artifacts(lake, asset)]
     rows = [{"asset": artifact.asset, **_cost(artifact)} for artifact in artifacts]
     with publishing(context, lake, inputs=artifacts) as draft:
         costs = (

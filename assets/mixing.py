@@ -127,6 +127,7 @@ def training_plan(
             config=PRESET.plan,
             available_tokens=tokens,
             budget_tokens=budget,
+            run_weights=table.weights,
         )
         mixture = proposal.mixture()
         epochs = {domain: share * budget / tokens[domain] for domain, share in mixture.items()}

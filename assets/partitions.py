@@ -9,9 +9,11 @@ from dataclasses import asdict, dataclass
 
 import dagster as dg
 
-from assets.lake import Lake
+from assets.lake import WHOLE, Artifact, Lake
 from assets.presets import PLAN, Preset, config_digest, load_preset
 from quality.catalogue import Corpus, load_catalogue
+from quality.cleaning_profiles import find_profile
+from quality.judgement import rule_limits
 from training.config import MixerConfig
 from training.swarm import read_swarm, run_key
 
@@ -90,6 +92,14 @@ def current_partitions(lake: Lake, asset: str) -> list[str]:
     return list(TRAINING_RUNS)
 
 
+def current_artifacts(lake: Lake, asset: str) -> list[Artifact]:
+    """Current versions of an asset under this preset, without partitions that others left."""
+    there = lake.partitions(asset)
+    if there in ([], [WHOLE]):
+        return [lake.artifact(asset) for _ in there]
+    return [lake.artifact(asset, key) for key in current_partitions(lake, asset) if key in there]
+
+
 def settings_of(asset: str, partition: str | None) -> str:
     """Digest of what one partition depends on beside its inputs and the asset's code version."""
     if asset == "raw_corpora":
@@ -101,7 +111,9 @@ def settings_of(asset: str, partition: str | None) -> str:
         return config_digest(entry, _source_stamp(corpus))
     if asset == "cleaned_shards":
         assert partition is not None
-        return config_digest(CATALOGUE[partition].cleaning)
+        profile = find_profile(CATALOGUE[partition].cleaning)
+        others = (profile.name, profile.redact, profile.deduplicate, profile.edits_lines)
+        return config_digest(others, rule_limits(profile.rules()))
     if asset in ("heldout_sets", "token_shards"):
         assert partition is not None
         return config_digest(corpora_of(partition))

@@ -12,6 +12,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from quality.catalogue import load_catalogue
+from quality.cleaning_profiles import find_profile
 from quality.dedup.clusters import DeduplicationConfig
 from quality.heldout import HeldoutConfig
 from training.config import (
@@ -141,7 +142,8 @@ def load_preset(name: str) -> Preset:
 
     Raises:
         PresetError: No such file, or a key or value that the preset does not allow, or a mixer that
-            does not fit the domains of the catalogue or the length of the runs.
+            does not fit the domains of the catalogue or the length of the runs, or a corpus with an
+            unknown cleaning profile.
         CorpusError: The catalogue cannot be used.
     """
     path = Path(name) if name.endswith((".yaml", ".yml")) else PRESETS / f"{name}.yaml"
@@ -163,7 +165,19 @@ def load_preset(name: str) -> Preset:
         raise PresetError(validation_message(str(path), error)) from error
     _require_mixers(preset, path)
     _require_priority(preset, path)
+    _require_profiles(preset)
     return preset
+
+
+def _require_profiles(preset: Preset) -> None:
+    """Refuse a corpus whose cleaning profile does not exist before anything is read."""
+    for corpus in load_catalogue(preset.catalogue).values():
+        try:
+            find_profile(corpus.cleaning)
+        except ValueError as error:
+            raise PresetError(
+                f"{preset.catalogue}, corpus {corpus.name!r}, field 'cleaning': {error}"
+            ) from error
 
 
 def _require_priority(preset: Preset, path: Path) -> None:

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from benchmarks.run import ROOT, Comparison
+from benchmarks.comparison import ROOT, Comparison, Family, Inputs
 from quality.dedup.clusters import DeduplicationConfig, Method
 from quality.dedup.deduplication import deduplicate
 from quality.documents_on_disk import open_documents
@@ -33,6 +33,17 @@ STEPS: tuple[tuple[Method, str], ...] = (
     ("minhash", "MinHash deduplication, 5-grams, 14 x 8, Parquet to Parquet"),
     ("exact", "exact deduplication, Parquet to Parquet"),
 )
+
+
+def measure(inputs: Inputs) -> Family:
+    """Measure the family for `make bench`; nothing without corpora and peer."""
+    if inputs.corpora is None or inputs.peer_python is None:
+        return Family(
+            rows=[],
+            notes=["It compares with datatrove on real text: give --corpora and --peer-python."],
+        )
+    rows, notes = compare(inputs.corpora, inputs.peer_python)
+    return Family(rows=rows, notes=notes)
 
 
 def compare(

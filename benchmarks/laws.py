@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 from scipy.optimize import minimize
 
-from benchmarks.run import Comparison, by_turns
+from benchmarks.comparison import Comparison, Family, Inputs, by_turns
 from training.arrays import Floats
 from training.mixing_laws.log_linear import LogLinearLaw, fit_log_linear
 from training.robust_fit import HUBER_NATS, huber_loss
@@ -23,6 +23,13 @@ STARTS_EACH = 30
 STEPS = 100
 SCALE = 1e3
 TURNS = 3
+PUBLISHED_RUNS = "regmix_pile17.csv"
+NO_REFERENCE = "Published runs were not measured: give --reference FOLDER."
+
+
+def measure(inputs: Inputs) -> Family:
+    """Measure the family for `make bench`."""
+    return Family(rows=compare(inputs.reference), notes=[] if inputs.reference else [NO_REFERENCE])
 
 
 def compare(reference: Path | None) -> list[Comparison]:
@@ -37,7 +44,7 @@ def compare(reference: Path | None) -> list[Comparison]:
             _compare(f"generated, {num_domains} domains, {num_runs} runs", weights, losses)
         )
     if reference is not None:
-        table = pl.read_csv(reference / "regmix_pile17.csv").filter(pl.col("split") == "train")
+        table = pl.read_csv(reference / PUBLISHED_RUNS).filter(pl.col("split") == "train")
         weights = table.select(pl.col("^p_.*$")).to_numpy().astype(float)
         weights /= weights.sum(axis=1, keepdims=True)
         losses = table["loss_pile_cc"].to_numpy()

@@ -12,9 +12,10 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from run import Comparison, by_turns
 from scipy.stats import spearmanr
 
+from benchmarks.comparison import Comparison, Family, Inputs, by_turns
+from benchmarks.laws import NO_REFERENCE, PUBLISHED_RUNS
 from training.fitted_laws import fit_laws
 from training.run_table import RunTable
 
@@ -28,6 +29,11 @@ NOTEBOOK = {
     "verbosity": -1,
 }
 NOTEBOOK_TREES = 1000
+
+
+def measure(inputs: Inputs) -> Family:
+    """Measure the family for `make bench`."""
+    return Family(rows=compare(inputs.reference), notes=[] if inputs.reference else [NO_REFERENCE])
 
 
 def compare(reference: Path | None, *, turns: int = 3) -> list[Comparison]:
@@ -96,7 +102,7 @@ def _generated() -> tuple[RunTable, RunTable]:
 
 
 def _published(reference: Path) -> tuple[RunTable, RunTable]:
-    frame = pl.read_csv(reference / "regmix_pile17.csv")
+    frame = pl.read_csv(reference / PUBLISHED_RUNS)
     shares = [name for name in frame.columns if name.startswith("p_")]
     losses = [name for name in frame.columns if name.startswith("loss_")]
 

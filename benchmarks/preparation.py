@@ -24,7 +24,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from benchmarks.run import ROOT, Comparison
+from benchmarks.comparison import ROOT, Comparison, Family, Inputs
 from quality.cleaning import clean_corpus
 from quality.cleaning_profiles import CleaningProfile, find_profile
 from quality.document_batches import RAW_COLUMNS
@@ -220,6 +220,14 @@ def compare_shards(source: Path, folder: Path, peer: Path, turns: int) -> tuple[
     )
     told = ", ".join(f"{name} {size / 1024:.0f} MiB" for name, size in memory.items())
     return comparison, f"Peak memory of a whole process that writes the shards: {told}."
+
+
+def measure(inputs: Inputs) -> Family:
+    """Measure the family for `make bench`; nothing without corpora."""
+    if inputs.corpora is None:
+        return Family(rows=[], notes=["It needs real text: give --corpora."])
+    rows, notes = compare(inputs.corpora, inputs.peer_python)
+    return Family(rows=rows, notes=notes)
 
 
 def compare(

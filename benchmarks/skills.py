@@ -24,6 +24,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from benchmarks.comparison import Family, Inputs
 from training.arrays import Floats
 from training.config import (
     EvaluationConfig,
@@ -41,6 +42,8 @@ from training.skill_runs import arrange_skill_runs
 BATCH_ROWS = 32
 EVALUATED_ROWS = 64
 EVALUATION_STEPS = 25
+NUM_SEEDS = 6
+NUM_STEPS = 400
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,6 +74,19 @@ class Finding:
             f"{self.processor_seconds:.0f} processor seconds, {len(self.graph.used)} runs of "
             f"{self.graph.steps} steps",
         ]
+
+
+def measure(_: Inputs) -> Family:
+    """Measure the family for `make bench`: no peer, so what is found stands alone."""
+    with tempfile.TemporaryDirectory() as folder:
+        finding = experiment(
+            PlantedChain(),
+            seeds=range(1, 1 + NUM_SEEDS),
+            steps=NUM_STEPS,
+            folder=Path(folder),
+            num_workers=1,
+        )
+    return Family(rows=[], notes=[], findings=finding.lines())
 
 
 def edge_f1(graph: SkillGraph, planted: frozenset[tuple[str, str]]) -> float:
@@ -168,7 +184,7 @@ def train_one(
     )
 
 
-def measure(
+def experiment(
     chain: PlantedChain, *, seeds: range, steps: int, folder: Path, num_workers: int
 ) -> Finding:
     """Train all runs and learn the graph.
@@ -210,16 +226,16 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--keys", type=int, default=256)
-    parser.add_argument("--depth", type=int, default=3)
-    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--depth", type=int, default=2)
+    parser.add_argument("--seeds", type=int, default=NUM_SEEDS)
     parser.add_argument("--first-seed", type=int, default=1)
-    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--steps", type=int, default=NUM_STEPS)
     parser.add_argument("--workers", type=int, default=1, help="trainings at a time")
     parser.add_argument("--out", type=Path, help="new folder for shards, runs and runs.csv")
     options = parser.parse_args()
     chain = PlantedChain(num_keys=options.keys, depth=options.depth)
     with tempfile.TemporaryDirectory() as temporary:
-        finding = measure(
+        finding = experiment(
             chain,
             seeds=range(options.first_seed, options.first_seed + options.seeds),
             steps=options.steps,

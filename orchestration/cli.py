@@ -12,6 +12,7 @@ from orchestration import (
     acceptance_commands,
     dedup_commands,
     explain_commands,
+    labelling_commands,
     law_commands,
     method_commands,
     plan_commands,
@@ -166,6 +167,7 @@ def dev(
 preparation_commands.register(app)
 app.command(epilog=dedup_commands.DEDUP_EXAMPLES)(dedup_commands.dedup)
 app.command(epilog=dedup_commands.DECONTAMINATE_EXAMPLES)(dedup_commands.decontaminate)
+labelling_commands.register(app)
 trace_commands.register(app)
 app.command("fit-law", epilog=law_commands.FIT_EPILOG)(law_commands.fit_law)
 app.command("predict", epilog=law_commands.PREDICT_EPILOG)(law_commands.predict)

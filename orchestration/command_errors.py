@@ -12,5 +12,15 @@ def one_clear_error() -> Iterator[None]:
     try:
         yield
     except (ValueError, OSError) as error:
-        typer.secho(f"error: {error}", fg="red", err=True)
+        typer.secho(f"error: {_message(error)}", fg="red", err=True)
         raise typer.Exit(2) from error
+
+
+def _message(error: ValueError | OSError) -> str:
+    from pydantic import ValidationError
+
+    from training.config import validation_message
+
+    if isinstance(error, ValidationError):
+        return "; ".join(validation_message(error.title, error).splitlines())
+    return str(error)

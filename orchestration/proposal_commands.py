@@ -32,6 +32,7 @@ EPILOG = "\n\n".join(
         "mixwright propose law.json --prior prior.json --available-tokens tokens.json "
         "--budget-tokens 1e12 --max-epochs 4 --kl 0.05 --out mixture.json",
         "mixwright propose law.json --do-no-harm harm.json --risk upper --width 0.1 --json",
+        "mixwright propose law.json --within-runs 0.05 --out mixture.json",
     )
 )
 
@@ -62,6 +63,10 @@ def propose(
     ] = None,
     do_no_harm: Annotated[
         NumberFile, typer.Option(help="Losses that may rise by so many nats at most.")
+    ] = None,
+    within_runs: Annotated[
+        float | None,
+        typer.Option(help="Largest distance from the hull of the runs, 0 to 1; default: any."),
     ] = None,
     reuse: Annotated[Path | None, typer.Option(help="Earlier mixture whose ratios stay.")] = None,
     scaling: Annotated[
@@ -95,7 +100,7 @@ def propose(
         from training.law_record import read_law_record
         from training.proposal import ProposalConfig
         from training.proposal_limits import build_limits
-        from training.proposer import availability_of
+        from training.proposer import availability_of, region_of
         from training.proposer import propose as find
         from training.scaling_laws.scaling_record import read_scaling_record
 
@@ -108,6 +113,7 @@ def propose(
             objective=None if objective is None else read_numbers(objective),
             floors={} if floors is None else read_numbers(floors),
             do_no_harm={} if do_no_harm is None else read_numbers(do_no_harm),
+            within_runs=within_runs,
             risk=risk,
             solver=solver,
         )
@@ -122,12 +128,14 @@ def propose(
             budget_tokens=budget_tokens,
             reuse=None if reuse is None else _reuse(reuse),
             scaling=None if scaling is None else read_scaling_record(scaling).law,
+            run_weights=record.table.weights,
         )
         limits = build_limits(
             record.laws.domains,
             natural,
             floors=config.floors,
             availability=availability_of(config, tokens, budget_tokens),
+            region=region_of(config, record.table.weights),
         )
         found = ProposalView(
             proposal=proposal,

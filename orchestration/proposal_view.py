@@ -125,6 +125,8 @@ def _remarks(proposal: "Proposal", content: Mapping[str, object]) -> list[str]:
         lines.append(f"Held down by their tokens: {', '.join(proposal.active_caps)}")
     if proposal.active_floors:
         lines.append(f"Held up by their floor: {', '.join(proposal.active_floors)}")
+    if proposal.held_by_runs:
+        lines.append("Held inside the region that the runs cover.")
     if proposal.num_infeasible_refits:
         lines.append(f"{proposal.num_infeasible_refits} refits leave no mixture that does no harm.")
     if content["law_gate_passed"] is not True:

@@ -36,7 +36,9 @@ NUM_BINS = 32
 """Bin b holds documents of 2^(b-1) to 2^b - 1 characters, bin 0 empty ones, the last all others."""
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 LANGUAGE_SAMPLE = 1000
-"""Documents, evenly spread, whose language is identified where no column tells it."""
+"""Most documents, evenly spread, whose language is identified where no column tells it."""
+LANGUAGE_CHARS = 500
+"""Of their first characters: a shift of shares needs no more, and four windows cost four times."""
 _CHANCE = 0.999
 _CHANCE_SIGMAS = 3.29
 """Two-sided: exceeded once in a thousand times."""
@@ -97,8 +99,8 @@ def take_snapshot(folder: Path) -> Snapshot:
 
     Args:
         folder: The artifact; its table needs the column `text`. Languages come from the column
-            `detected_language`; where there is none, those of `LANGUAGE_SAMPLE` documents are
-            identified.
+            `detected_language`; where there is none, those of up to `LANGUAGE_SAMPLE` documents
+            are identified.
 
     Raises:
         TableRefused: The table is missing or damaged or lacks the column.
@@ -125,8 +127,9 @@ def _count_languages(path: Path, *, num_documents: int) -> dict[str, int]:
     if "detected_language" in pl.read_parquet_schema(path):
         languages = read_table(path, ["detected_language"], columns={}).to_series().drop_nulls()
     else:
-        step = max(1, num_documents // LANGUAGE_SAMPLE)
-        sample = read_table(path, [pl.col("text").gather_every(step)], columns={})["text"]
+        step = max(1, -(-num_documents // LANGUAGE_SAMPLE))
+        beginnings = pl.col("text").gather_every(step).str.slice(0, LANGUAGE_CHARS)
+        sample = read_table(path, [beginnings], columns={})["text"]
         codes, _ = identify_languages(sample.drop_nulls().to_list())
         languages = pl.Series(codes, dtype=pl.String)
     return dict(sorted(languages.value_counts().iter_rows()))

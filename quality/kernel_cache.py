@@ -21,13 +21,24 @@ R = TypeVar("R")
 def compiled(function: Callable[P, R]) -> Callable[P, R]:
     """Compile without Python objects, free of the interpreter's lock, cached on disk.
 
-    Kernels allocate nothing: all arrays come from the caller, so no reference to them is counted,
-    which would cost more than the work of the small functions. Division by zero is not trapped.
+    Such a kernel allocates nothing: all arrays come from the caller, so no reference to them is
+    counted, which would cost more than the work of the small functions. Division by zero is not
+    trapped.
     """
+    return _compile(function, counts_references=False)
+
+
+def compiled_with_arrays(function: Callable[P, R]) -> Callable[P, R]:
+    """Compile a kernel that makes arrays of its own: work space for a whole batch of texts."""
+    return _compile(function, counts_references=True)
+
+
+def _compile(function: Callable[P, R], *, counts_references: bool) -> Callable[P, R]:
     before = numba.config.CACHE_DIR
     numba.config.CACHE_DIR = str(_folder())  # read while the dispatcher is made, nowhere else
     try:
-        wrapped = numba.njit(cache=True, nogil=True, error_model="numpy", _nrt=False)(function)
+        options = {"cache": True, "nogil": True, "error_model": "numpy"}
+        wrapped = numba.njit(**options, _nrt=counts_references)(function)
     finally:
         numba.config.CACHE_DIR = before
     return cast(Callable[P, R], wrapped)

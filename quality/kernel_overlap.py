@@ -15,7 +15,7 @@ from quality.dedup.kernel_ngrams import (
     has_ended,
     next_ngrams,
 )
-from quality.kernel_cache import compiled
+from quality.kernel_cache import compiled, compiled_with_arrays
 
 BUFFER = 512
 """n-grams looked up at a time."""
@@ -46,7 +46,7 @@ def _find(key: np.uint64, keys: Hashes, bits: NDArray[np.uint8], shift: int) -> 
     return low if low < len(keys) and keys[low] == key else -1
 
 
-@compiled
+@compiled_with_arrays
 def collect_ngrams(
     data: Bytes, offsets: Rows, ngram: int, table: Codes, expansions: Codes, out: Hashes, ends: Rows
 ) -> None:
@@ -74,7 +74,7 @@ def collect_ngrams(
         ends[row] = total
 
 
-@compiled
+@compiled_with_arrays
 def find_hits(
     data: Bytes,
     offsets: Rows,
@@ -125,7 +125,7 @@ def find_hits(
     return len(offsets) - 1, num_hits
 
 
-@compiled
+@compiled_with_arrays
 def locate(
     data: Bytes, start: int, end: int, ngram: int, key: np.uint64, table: Codes, expansions: Codes
 ) -> int:

@@ -1,7 +1,9 @@
 """The real graph on the fixture corpora, on a persistent instance: what it says must add up."""
 
 import json
+import shutil
 from io import StringIO
+from pathlib import Path
 
 import dagster as dg
 import numpy as np
@@ -10,13 +12,14 @@ import pytest
 from rich.console import Console
 
 from assets.evaluating import COSTED
-from assets.lake import WHOLE
+from assets.lake import WHOLE, Lake
 from assets.partitions import (
     CATALOGUE,
     DOMAINS,
     PRESET,
     TRAINING_RUNS,
     corpora_of,
+    current_artifacts,
     current_partitions,
 )
 from assets.run_configs import token_artifacts, train_tokens
@@ -30,6 +33,7 @@ from training.shards import TokenShards
 
 pytestmark = pytest.mark.timeout(900)  # the first test to run makes the graph
 WHOLE_ASSETS = {
+    "duplicate_clusters",
     "tokenizer",
     "shard_profile",
     "swarm",
@@ -214,6 +218,12 @@ def test_predictions_stand_beside_what_was_measured(lake):
     assert both["actual"].to_list() == both["loss_nats"].to_list()
     assert comparison["predicted"].is_finite().all()
     assert (comparison["predicted_low"] <= comparison["predicted_high"]).all()
+    corrections = lake.artifact("predicted_vs_actual").json("recalibration.json")
+    assert set(corrections) == set(DOMAINS)
+    first = comparison.filter(pl.col("domain") == DOMAINS[0])
+    if corrections[DOMAINS[0]]["slope"] == 1:
+        offset = (first["actual"] - first["predicted"]).mean()
+        assert corrections[DOMAINS[0]]["offset_nats"] == pytest.approx(offset)
 
 
 def test_costs_are_those_of_the_manifests(lake):
@@ -226,6 +236,18 @@ def test_costs_are_those_of_the_manifests(lake):
         for unit in ("wall_seconds", "cpu_seconds", "gpu_seconds"):
             assert row[unit] == pytest.approx(sum(cost.get(unit, 0.0) for cost in spent))
     assert costs["cpu_seconds"].min() > 0
+
+
+def test_what_another_preset_left_is_not_current(lake, tmp_path):
+    shutil.copytree(Path(lake.root, "artifacts"), tmp_path / "artifacts")
+    proxies = tmp_path / "artifacts" / "proxy_runs"
+    shutil.copytree(next(proxies.iterdir()), proxies / "run-of-another-swarm")
+    copy = Lake(root=str(tmp_path))
+    assert len(copy.partitions("proxy_runs")) == len(lake.partitions("proxy_runs")) + 1
+    assert [each.partition for each in current_artifacts(copy, "proxy_runs")] == sorted(
+        each.partition for each in current_artifacts(lake, "proxy_runs")
+    )
+    assert [each.partition for each in current_artifacts(copy, "swarm")] == [None]
 
 
 def test_what_a_gate_refused_was_made_only_with_a_recorded_reason(lake, made_graph):

@@ -8,6 +8,7 @@ import pytest
 from assets.freshness import REFRESH_TAG, stale_reason
 from assets.lake import Lake
 from assets.partitions import CATALOGUE, DOMAINS, settings_of
+from quality.cleaning_profiles import CLEANING_PROFILES
 
 DOMAIN = DOMAINS[0]
 CLEANED = dg.AssetSpec("cleaned_shards", code_version="3")
@@ -62,6 +63,30 @@ def test_settings_changed(lake, publish, monkeypatch):
     other = replace(CATALOGUE["small-talk"], cleaning="prose")
     monkeypatch.setitem(CATALOGUE, "small-talk", other)
     assert stale_reason(lake, CLEANED, "small-talk") == "settings or source changed"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"filters": {"length": {"min_words": 11}}},
+        {"filters": {}},
+        {"redact": ()},
+        {"deduplicate": False},
+    ],
+)
+def test_a_changed_threshold_concerns_the_corpora_of_its_profile(
+    lake, publish, monkeypatch, changes
+):
+    for corpus in CATALOGUE:
+        publish(CLEANED, corpus)
+    profile = CATALOGUE["small-talk"].cleaning
+    monkeypatch.setitem(CLEANING_PROFILES, profile, replace(CLEANING_PROFILES[profile], **changes))
+    reasons = {corpus: stale_reason(lake, CLEANED, corpus) for corpus in CATALOGUE}
+    assert reasons == {
+        name: "settings or source changed" if corpus.cleaning == profile else None
+        for name, corpus in CATALOGUE.items()
+    }
+    assert None in reasons.values()
 
 
 def test_a_file_of_a_local_source_changed(lake, publish, monkeypatch, tmp_path):

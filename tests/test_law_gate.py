@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from training.law_evidence import gather_evidence
-from training.law_gate import LawGateConfig, hull_distance, judge_law, nearest_distances
+from training.law_gate import LawGateConfig, judge_law, nearest_distances
 from training.run_table import RunTable
 from training.swarm import SwarmConfig, design_swarm
 
@@ -117,13 +117,6 @@ def test_a_proposal_far_from_the_runs_is_blocked():
         "distance of the proposal from the hull of the runs",
         "distance of the proposal from the nearest run",
     } <= failed(verdict)
-
-
-def test_hull_distance_worked_by_hand():
-    runs = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
-    assert hull_distance(runs, np.array([0.3, 0.7, 0.0])) == pytest.approx(0, abs=1e-9)
-    assert hull_distance(runs, np.array([0.3, 0.5, 0.2])) == pytest.approx(0.2)
-    assert hull_distance(runs, np.array([0.0, 0.0, 1.0])) == pytest.approx(1.0)
 
 
 def test_repeats_are_no_neighbours():

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from orchestration.cli import app
 from training.fitted_laws import FittedLaws
-from training.law_record import LawRecord
+from training.law_record import LawRecord, read_law_record
 from training.mixing_laws.log_linear import LogLinearLaw
 from training.run_table import RunTable
 from training.scaling_laws.chinchilla import ChinchillaLaw
@@ -42,7 +42,13 @@ def files(tmp_path_factory):
         losses=laws().predict(weights) + rng.normal(0, 0.01, (24, 3)),
     )
     refits = tuple(laws(rng.normal(0, 0.02, (3, 3))) for _ in range(20))
-    record = LawRecord(laws=laws(), table=table, refits=refits, gate={"passed": False, "rows": []})
+    record = LawRecord(
+        laws=laws(),
+        table=table,
+        refits=refits,
+        half_widths_nats=dict.fromkeys(DOMAINS, 0.02),
+        gate={"passed": False, "rows": []},
+    )
     (folder / "law.json").write_text(json.dumps(record.to_json()))
     params = np.exp(rng.uniform(np.log(5e7), np.log(1e10), 40))
     tokens = np.exp(rng.uniform(np.log(1e18), np.log(1e21), 40)) / 6 / params
@@ -142,6 +148,23 @@ def test_propose_without_proof_says_so_and_forbids(files):
     assert json.loads((files / "mixture.json").read_text())["weights"]["math"] == 0
 
 
+def test_propose_stays_within_the_runs(files):
+    (files / "aims.json").write_text('{"web": 0, "code": 1, "math": 0}')
+    weights = read_law_record(files / "law.json").table.weights
+    found = {}
+    for limit in ("1", "0"):
+        result = invoke(
+            files, "propose", "law.json", "--objective", "aims.json", "--kl", "0",
+            "--within-runs", limit, "--out", "mixture.json",
+        )  # fmt: skip
+        assert result.exit_code == 0, result.output
+        assert ("Held inside the region" in result.output) == (limit == "0")
+        found[limit] = json.loads((files / "mixture.json").read_text())
+    assert found["1"]["hull_distance"] > 0.01
+    assert found["0"]["hull_distance"] < 1e-5
+    assert found["0"]["weights"]["code"] == pytest.approx(weights[:, 1].max(), abs=0.02)
+
+
 def test_plan_by_flops(files, scaling):
     result = invoke(files, "plan", "--scaling", "scaling.json", "--flops", "1e21", "--json",
                     "--out", "plan.json")  # fmt: skip
@@ -205,6 +228,10 @@ def bad(files, *arguments):
         (("--reuse", "po.json"), "po.json: weights"),
         (("--risk", "lower"), "not convex"),
         (("--width", "2"), "width must lie"),
+        (
+            ("--within-runs", "-1"),
+            "within_runs: Input should be greater than or equal to 0, got -1",
+        ),
     ],
 )
 def test_propose_refuses(files, arguments, message):

@@ -78,14 +78,15 @@ def test_fixed_weights_that_sum_to_one_are_a_method(tmp_path):
         (("proxy/schedule/steps", 0), "proxy.schedule.steps: Input should be greater than"),
         (("proxy/model/num_heads", 3), "proxy.model: hidden_size 32 must be a multiple of 2 *"),
         (("tokenizer/vocab_size", 256), "tokenizer.vocab_size: Input should be greater than"),
-        (("law", "quadratic"), "law: unknown law 'quadratic'; choose one of ['log_linear'"),
+        (("law", "cubic"), "law: unknown law 'cubic'; choose one of ['additive'"),
+        (("plan/within_runs", 2), "plan.within_runs: Input should be less than or equal to 1"),
         (("seeds", []), "seeds: List should have at least 1 item"),
         (("seeds", [-1]), "seeds.0: Input should be greater than or equal to 0, got -1"),
         (("seeds", [0, 1, 0]), "seeds: a seed stands there twice in [0, 1, 0]; remove one"),
         (("methods", {}), "methods: Dictionary should have at least 1 item"),
         (
             ("methods/uniform/method", "unifrom"),
-            "methods.uniform: unknown method 'unifrom'; choose one of ['aioli', 'fixed', 'plan'",
+            "methods.uniform: unknown method 'unifrom'; choose one of ['aioli', 'curriculum'",
         ),
         (("methods/two words", {"method": "uniform"}), "methods.two words"),
         (
@@ -170,3 +171,18 @@ def test_the_digest_sees_every_value_and_no_order():
     assert config_digest({"a": 1, "b": 2}) == config_digest({"b": 2, "a": 1})
     assert config_digest(1, 2) != config_digest(2, 1)
     assert len(config_digest("x")) == 8
+
+
+def test_a_priority_names_corpora_of_the_catalogue_once(refusal):
+    for wrong in (["small-talk", "gone"], ["small-talk", "small-talk"]):
+        message = refusal(("deduplication", {"priority": wrong}))
+        assert message.startswith(f"deduplication.priority: {wrong[1]!r} is unknown or stands")
+
+
+def test_an_unknown_cleaning_profile_is_told_before_anything_is_read(tmp_path):
+    corpora = yaml.safe_load(Path(CI["catalogue"]).read_text())
+    next(iter(corpora["corpora"].values()))["cleaning"] = "spotless"
+    (tmp_path / "corpora.yaml").write_text(yaml.safe_dump(corpora))
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump({**CI, "catalogue": "corpora.yaml"}))
+    with pytest.raises(PresetError, match=r"field 'cleaning': unknown cleaning profile 'spotless'"):
+        load_preset(str(tmp_path / "mine.yaml"))

@@ -105,6 +105,50 @@ def test_the_best_end_of_all_starts_is_kept_for_each_refit(num_refits):
     assert (only > 0.5).all()
 
 
+def test_refits_with_their_own_losses_are_not_taken_for_resamples():
+    """The sign of q^3 + q decides each basin; the pilots would send all refits to theirs."""
+    scale = np.linspace(0.5, 1.5, 12)
+    signs = np.array([1.0, 1.0, -1.0, -1.0, 1.0])
+
+    def linearise(params, rows):
+        # Flat between the basins: a start stays on its side.
+        return (params**2 * np.sign(params)) * scale, (2 * np.abs(params))[:, :, None] * scale[
+            None, :, None
+        ]
+
+    problem = RobustProblem(
+        predict=lambda params, rows: linearise(params, rows)[0],
+        linearise=linearise,
+        losses=signs[:, None] * scale,
+        counts=np.ones((5, 12)),
+        low=np.full((5, 1), -5.0),
+        high=np.full((5, 1), 5.0),
+        huber=10.0,
+    )
+    starts = [np.full((5, 1), value) for value in (2.0, -2.0, 3.0)]
+    params, values = minimise_robustly(problem, starts)
+    np.testing.assert_allclose(params[:, 0], signs, atol=1e-6)
+    np.testing.assert_allclose(values, 0.0, atol=1e-10)
+
+
+def test_pilots_end_where_all_starts_would():
+    counts = np.random.default_rng(2).poisson(1.0, size=(6, 40)).astype(float)
+    design = np.linspace(-1, 1, 40)
+
+    def linearise(params, rows):
+        bend = np.exp(params[:, :1] * design)
+        return bend + params[:, 1:], np.stack([bend * design, np.ones_like(bend)], axis=2)
+
+    losses = np.exp(0.8 * design) + 0.3 + np.random.default_rng(3).normal(0, 0.05, 40)
+    fields = {"predict": lambda params, rows: linearise(params, rows)[0], "linearise": linearise}
+    bounds = {"low": np.full((6, 2), -5.0), "high": np.full((6, 2), 5.0)}
+    together = RobustProblem(losses=losses, counts=counts, **bounds, **fields)
+    apart = RobustProblem(losses=np.tile(losses, (6, 1)), counts=counts, **bounds, **fields)
+    starts = [np.full((6, 2), value) for value in (-2.0, 0.0, 2.0)]
+    found = [minimise_robustly(problem, starts)[1] for problem in (together, apart)]
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-6)
+
+
 def test_no_start_is_refused():
     with pytest.raises(ValueError, match="at least one start"):
         minimise_robustly(linear_problem(), [])

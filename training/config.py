@@ -11,55 +11,65 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
-from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import (
+    AfterValidator,
+    Field,
+    TypeAdapter,
+    ValidationError,
+)
 from pydantic.dataclasses import dataclass
 
+from training.model_config import (
+    MODEL_KINDS,
+    STRICT,
+    AnyModelConfig,
+    Count,
+    ModelConfig,
+    SavedModelConfig,
+)
 from training.reference_folder import reference_digest
 from training.setting_docs import unknown_key_advice
 from training.shard_format import manifest_digest
 
-STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+__all__ = [
+    "STRICT",
+    "CheckpointConfig",
+    "Count",
+    "EvaluationConfig",
+    "ExecutionConfig",
+    "MixerConfig",
+    "ModelConfig",
+    "Name",
+    "RunConfig",
+    "SavedModelConfig",
+    "ScheduleConfig",
+    "SelectorConfig",
+    "Setting",
+    "UniqueKeyLoader",
+    "WeighterConfig",
+    "unique_keys",
+    "validation_message",
+]
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
-Count = Annotated[int, Field(ge=1)]
-_WITHOUT_EFFECT = ("run_id", "checkpoint", "device", "num_threads", "tokenizer", "tensorboard")
+_MAX_GRAD_NORM = 1e5
+_WITHOUT_EFFECT = (
+    "run_id",
+    "checkpoint",
+    "device",
+    "num_threads",
+    "execution",
+    "tokenizer",
+    "tensorboard",
+)
 """Fields of a run that do not change its numbers."""
 
 Setting = float | int | str | bool | dict[str, float] | dict[str, dict[str, float]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
-class ModelConfig:
-    """Size of a decoder-only transformer; the vocabulary comes from the token shards."""
-
-    architecture: Literal["llama"] = "llama"
-    """Model family, a name that transformers knows."""
-    hidden_size: Count
-    """Width of the residual stream; a multiple of num_heads."""
-    num_layers: Count
-    """Number of blocks."""
-    num_heads: Count
-    """Attention heads."""
-    intermediate_size: Count
-    """Width of the feed-forward layer."""
-    context_tokens: Count
-    """Tokens of one training row, T."""
-    tied_embeddings: bool = False
-    """Whether the output matrix is the embedding. Apart, a tiny model learns bigrams at once, not
-    after a plateau whose length is chance."""
-
-    def __post_init__(self) -> None:
-        """Refuse heads that do not divide the width into even parts (rotary needs pairs)."""
-        if self.hidden_size % (2 * self.num_heads):
-            raise ValueError(
-                f"hidden_size {self.hidden_size} must be a multiple of 2 * num_heads = "
-                f"{2 * self.num_heads}"
-            )
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class ScheduleConfig:
-    """Length, batch and optimiser of a run (AdamW; linear warm-up, then cosine)."""
+    """Length, batch and optimiser of a run (AdamW; linear warm-up, then cosine or WSD)."""
 
     steps: Count
     """Optimiser steps."""
@@ -69,6 +79,10 @@ class ScheduleConfig:
     """Learning rate at the end of the warm-up."""
     warmup_steps: Annotated[int, Field(ge=0)] = 0
     """Steps of the warm-up, at most steps."""
+    shape: Literal["cosine", "wsd"] = "cosine"
+    """After the warm-up: a cosine to the end, or constant with a decay at the end."""
+    decay_steps: Count | None = None
+    """Steps of the decay of "wsd", which needs it; None with "cosine"."""
     final_lr_share: Annotated[float, Field(ge=0, le=1)] = 0.1
     """Learning rate of the last step as a share of peak_lr."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.1
@@ -79,11 +93,24 @@ class ScheduleConfig:
     """Decay of the second moment."""
     clip_norm: Annotated[float, Field(gt=0)] | None = 1.0
     """Largest gradient norm; None: not clipped."""
+    max_grad_norm: Annotated[float, Field(gt=0)] | None = _MAX_GRAD_NORM
+    """Gradient norm before clipping beyond which the run ends, for it has diverged; None: only if
+    it is not finite."""
 
     def __post_init__(self) -> None:
-        """Refuse a warm-up longer than the run."""
+        """Refuse a warm-up longer than the run, and a decay that does not belong to the shape."""
         if self.warmup_steps > self.steps:
             raise ValueError(f"warmup_steps {self.warmup_steps} must be at most steps {self.steps}")
+        if (self.decay_steps is not None) != (self.shape == "wsd"):
+            raise ValueError(
+                f"decay_steps {self.decay_steps} with shape {self.shape!r}: wsd needs decay_steps, "
+                "cosine has none"
+            )
+        if self.warmup_steps + (self.decay_steps or 0) > self.steps:
+            raise ValueError(
+                f"warmup_steps {self.warmup_steps} and decay_steps {self.decay_steps} must fit "
+                f"into steps {self.steps}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
@@ -138,6 +165,19 @@ class CheckpointConfig:
     """Checkpoints kept; older ones are removed."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class ExecutionConfig:
+    """How the devices do the work; nothing here changes a result beyond rounding."""
+
+    micro_rows: Count | None = None
+    """Rows of one forward pass on one device; gradients accumulate over the passes of a batch.
+    None: as many as a fixed amount of memory for the logits allows."""
+    compile: bool = False
+    """Compile the model with torch.compile: seconds to minutes at the start, then faster steps."""
+    parallel: Literal["ddp", "fsdp"] = "ddp"
+    """With several processes: a copy of the model in each, or parameters divided among them."""
+
+
 def _sorted_by_name(domains: dict[str, str]) -> dict[str, str]:
     return dict(sorted(domains.items()))
 
@@ -150,8 +190,8 @@ class RunConfig:
     """Name of the run, part of a path."""
     domains: Annotated[dict[Name, str], Field(min_length=1), AfterValidator(_sorted_by_name)]
     """Domain -> its token shard folder, which holds train/ and heldout/."""
-    model: ModelConfig
-    """What is trained."""
+    model: AnyModelConfig
+    """What is trained: a new model, or a saved one."""
     schedule: ScheduleConfig
     """How long and how."""
     mixer: MixerConfig
@@ -183,21 +223,32 @@ class RunConfig:
     """Folder with the tokenizer.json of the shards, copied into final/; None: not copied."""
     tensorboard: bool = False
     """Whether to write TensorBoard event files into tensorboard/, beside metrics.jsonl."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Of the forward and backward passes; parameters and losses are float32. auto: bfloat16 on
+    CUDA, float32 on a CPU."""
+    execution: ExecutionConfig = Field(default_factory=ExecutionConfig)
+    """How the devices do the work."""
 
     def digest(self) -> str:
         """16 hexadecimal digits over all that changes the numbers.
 
-        Domains enter with the digests of their shard manifests, not with their paths, the
-        reference with that of its parameters. Left out: what is in _WITHOUT_EFFECT; and weighter,
-        selector and reference where they are the default, so that a run from before there were any
-        keeps its digest.
+        Domains enter with the digests of their shard manifests, a saved model and the reference
+        with that of their files, not with their paths. Left out: what is in _WITHOUT_EFFECT; and
+        settings that came later where they are the default, so that a run from before there were
+        any keeps its digest.
 
         Raises:
-            ValueError: A shard manifest or the reference is missing.
+            ValueError: A shard manifest, the saved model or the reference is missing.
         """
         content = json.loads(TypeAdapter(RunConfig).dump_json(self))
         for field in _WITHOUT_EFFECT:
             del content[field]
+        if self.precision == "auto":
+            del content["precision"]
+        if self.schedule.shape == "cosine":
+            del content["schedule"]["shape"], content["schedule"]["decay_steps"]
+        if self.schedule.max_grad_norm == _MAX_GRAD_NORM:
+            del content["schedule"]["max_grad_norm"]
         for field, default in (("weighter", WeighterConfig()), ("selector", SelectorConfig())):
             if getattr(self, field) == default:
                 del content[field]
@@ -205,6 +256,8 @@ class RunConfig:
             del content["reference"]
         else:
             content["reference"] = reference_digest(Path(self.reference))
+        if isinstance(self.model, SavedModelConfig):
+            content["model"]["folder"] = self.model.digest()
         content["domains"] = {
             domain: {split: manifest_digest(Path(folder) / split) for split in ("train", "heldout")}
             for domain, folder in self.domains.items()
@@ -222,7 +275,8 @@ def validation_message(where: str, error: ValidationError, kind: type | None = N
     """
     lines = []
     for mistake in error.errors(include_url=False):
-        key = ".".join(str(part) for part in mistake["loc"]) or "(whole)"
+        parts = [str(part) for part in mistake["loc"] if part not in MODEL_KINDS]
+        key = ".".join(parts) or "(whole)"
         if mistake["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
             advice = unknown_key_advice(kind, mistake["loc"]) if kind is not None else ""
             known = f" ({advice})" if advice else ""

@@ -26,10 +26,10 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass as config_dataclass
-from scipy.optimize import linprog
 
 from training.arrays import Floats, require_simplex
 from training.law_evidence import LawEvidence
+from training.run_region import hull_distance
 
 
 @config_dataclass(frozen=True, kw_only=True, slots=True, config=ConfigDict(extra="forbid"))
@@ -147,35 +147,6 @@ def judge_law(
     if proposal is not None:
         rows += _region_rows(evidence, config, proposal)
     return LawVerdict(passed=all(row.passed for row in rows), rows=tuple(rows))
-
-
-def hull_distance(weights: Floats, mixture: Floats) -> float:
-    """Total variation distance of a mixture from the convex hull of the runs, in [0, 1].
-
-    A linear programme: minimise sum(s) / 2 over convex coefficients a and slack s with
-    s >= |a . weights - mixture|.
-
-    Args:
-        weights: Runs, shape (N, D), on the simplex.
-        mixture: Shape (D,), on the simplex.
-    """
-    num_runs, num_domains = weights.shape
-    cost = np.concatenate([np.zeros(num_runs), np.full(num_domains, 0.5)])
-    slack = np.eye(num_domains)
-    above = np.hstack([weights.T, -slack])
-    below = np.hstack([-weights.T, -slack])
-    sum_to_one = np.concatenate([np.ones(num_runs), np.zeros(num_domains)])[None]
-    solution = linprog(
-        cost,
-        A_ub=np.vstack([above, below]),
-        b_ub=np.concatenate([mixture, -mixture]),
-        A_eq=sum_to_one,
-        b_eq=[1.0],
-        method="highs",
-    )
-    assert solution.success, solution.message
-    assert solution.fun is not None
-    return max(0.0, float(solution.fun))
 
 
 def nearest_distances(weights: Floats) -> Floats:

@@ -28,7 +28,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from training.arrays import Floats, require_simplex
 from training.fitted_laws import FittedLaws, prediction_intervals
 from training.law_evidence import LawEvidence
-from training.law_gate import LawVerdict, hull_distance
+from training.law_gate import LawVerdict
+from training.run_region import hull_distance
 from training.run_table import RunTable
 from training.runs_csv import CsvColumns
 

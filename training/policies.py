@@ -79,6 +79,8 @@ class Observation:
     """Tokens behind those sums, shape (D,)."""
     realised_counts: Ints
     """Rows of each domain in the step, shape (D,)."""
+    learning_rate: float = 0.0
+    """Of the step; 0 before the first."""
     row_domains: Ints | None = None
     """Domain of each row of the batch, shape (B,)."""
     row_ids: Ints | None = None

@@ -18,7 +18,6 @@ from training.run_session import RunSession
 from training.sampler import BatchPlan
 from training.scoring import MeanLoss
 from training.selection import select_rows
-from training.shards import StoredTokens
 from training.training_step import StepMeasures
 
 
@@ -31,7 +30,7 @@ def draw_batch(session: RunSession, progress: Progress) -> tuple[BatchPlan, Prog
     """
     inputs = session.inputs
     with session.watch.measure("data"):
-        weights = inputs.mixer.weights(progress.mixer, progress.step)
+        weights = session.ranks.from_leader(inputs.mixer.weights(progress.mixer, progress.step))
         plan, sampler_state = inputs.sampler.plan(progress.sampler, weights)
     with session.watch.measure("selection"):
         plan, selector_state = select_rows(
@@ -63,21 +62,36 @@ def wanted_reference(session: RunSession, progress: Progress) -> PreTrainedModel
 
 
 def wanted_alignments(
-    session: RunSession, progress: Progress, rows: StoredTokens, plan: BatchPlan
+    session: RunSession, progress: Progress, plan: BatchPlan
 ) -> GradientAlignments | None:
-    """Measure the gradients of the next step's batch if a mixer asks for it."""
+    """Measure the gradients of the next step's batch if a mixer asks for it.
+
+    Every rank measures the whole batch, for that is rare, and goes by what the leader found.
+
+    Raises:
+        ValueError: The parameters are divided among the ranks.
+    """
     target = session.inputs.mixer.wants_alignment(progress.mixer, progress.step)
     if target is None:
         return None
+    if session.ranks.size > 1 and session.config.execution.parallel == "fsdp":
+        raise ValueError(
+            f"mixer {session.config.mixer.method!r} needs gradients of domains, which "
+            "execution.parallel fsdp divides among the processes; use ddp"
+        )
     with session.watch.measure("alignment"):
-        return measure_alignment(
+        found = measure_alignment(
             session.model,
-            rows,
+            session.inputs.batch(plan),
             plan,
             target=target,
             heldout_rows=session.inputs.heldout_rows,
             device=session.device,
         )
+    return GradientAlignments(
+        dots=session.ranks.from_leader(found.dots),
+        squared_norms=session.ranks.from_leader(found.squared_norms),
+    )
 
 
 def observe_step(
@@ -101,6 +115,7 @@ def observe_step(
         train_loss_sums=measures.loss_sums if measures else np.zeros(num_domains),
         train_token_counts=measures.token_counts if measures else no_counts,
         realised_counts=measures.plan.counts if measures else no_counts,
+        learning_rate=measures.rate if measures else 0.0,
         row_domains=measures.plan.domain_index if measures else None,
         row_ids=measures.plan.rows if measures else None,
         row_losses=measures.row_losses if measures else None,

@@ -1,5 +1,8 @@
 """Measures candidate rows with the model, for a selector.
 
+With several processes each measures everything but losses, which they divide among themselves; all
+go by what the leader found, so that they cannot drift apart.
+
 Shapes: P rows of a pool, D domains, T context tokens, H width, M projected size.
 """
 
@@ -10,12 +13,14 @@ import torch
 from torch import optim
 from transformers import PreTrainedModel
 
-from training.arrays import Ints
+from training.arrays import Floats, Ints
+from training.engine import Engine
 from training.policies import HeldoutEmbeddings
 from training.row_features import GradientSketch, embed_rows, sketch_means, sketch_rows
 from training.run_inputs import RunInputs
 from training.scoring import losses_of_rows, to_device
 from training.selectors.selector import PoolGradients, PoolMeasures
+from training.shards import StoredTokens
 
 
 @dataclass(kw_only=True, slots=True)
@@ -24,16 +29,12 @@ class PoolMeter:
 
     inputs: RunInputs
     """Shards, selector, held-out rows."""
-    model: PreTrainedModel
-    """As it is trained."""
+    engine: Engine
+    """With the model as it is trained."""
     optimiser: optim.Optimizer
     """Over its parameters."""
     initial_model: PreTrainedModel | None
     """As it was before the first step; None unless the selector reads initial losses."""
-    device: torch.device
-    """Of the models."""
-    batch_rows: int
-    """Rows of one forward pass."""
     seed: int
     """Of the projection of gradients."""
     _sketch: GradientSketch | None = field(default=None, init=False)
@@ -49,48 +50,43 @@ class PoolMeter:
         """
         reads = self.inputs.selector.reads
         tokens = self.inputs.train[domain].rows(rows, self.inputs.context_tokens)
-        starts = range(0, len(tokens), self.batch_rows)
-        batches = [tokens[start : start + self.batch_rows] for start in starts]
-        losses, initial, embeddings, heldout, gradients = None, None, None, None, None
-        if "losses" in reads:
-            losses = losses_of_rows(self.model, batches, device=self.device)
-        if "initial_losses" in reads:
-            assert self.initial_model is not None
-            initial = losses_of_rows(self.initial_model, batches, device=self.device)
-        if "embeddings" in reads:
-            parts = [embed_rows(self.model, to_device(part, self.device)) for part in batches]
-            embeddings, heldout = np.concatenate(parts), self.heldout_embeddings()
-        if "gradients" in reads:
-            parts = [self._gradients_of(to_device(part, self.device)) for part in batches]
-            gradients = PoolGradients(
-                rows=np.concatenate(parts),
-                heldout=sketch_means(self.model, self._projection(), self._heldout_rows()),
-            )
+        embeds = "embeddings" in reads
         return PoolMeasures(
             domain=domain,
             number=number,
             step=step,
-            losses=losses,
-            initial_losses=initial,
-            embeddings=embeddings,
-            heldout_embeddings=heldout,
-            gradients=gradients,
+            losses=self.engine.losses_of_rows(tokens) if "losses" in reads else None,
+            initial_losses=self._initial_losses(tokens) if "initial_losses" in reads else None,
+            embeddings=self._embeddings(tokens) if embeds else None,
+            heldout_embeddings=self.heldout_embeddings() if embeds else None,
+            gradients=self._gradients(tokens) if "gradients" in reads else None,
         )
 
     def heldout_embeddings(self) -> HeldoutEmbeddings:
         """Embed the cached held-out rows with the model as it is."""
-        vectors = [embed_rows(self.model, rows) for rows in self._heldout_rows()]
+        vectors = [self._embeddings(rows) for rows in self.inputs.heldout_rows]
         domains = np.repeat(np.arange(len(vectors)), [len(entry) for entry in vectors])
         return HeldoutEmbeddings(vectors=np.concatenate(vectors), domain_index=domains)
 
-    def _heldout_rows(self) -> list[torch.Tensor]:
-        return [to_device(rows, self.device) for rows in self.inputs.heldout_rows]
+    def _initial_losses(self, tokens: StoredTokens) -> Floats:
+        assert self.initial_model is not None
+        losses = losses_of_rows(self.initial_model, [tokens], device=self.engine.device)
+        return self.engine.ranks.from_leader(losses)
 
-    def _gradients_of(self, rows: torch.Tensor) -> np.ndarray:
-        return sketch_rows(self.model, self._projection(), rows, self.optimiser)
+    def _embeddings(self, tokens: StoredTokens) -> Floats:
+        vectors = embed_rows(self.engine.model, self._on_device(tokens))
+        return self.engine.ranks.from_leader(vectors)
 
-    def _projection(self) -> GradientSketch:
+    def _gradients(self, tokens: StoredTokens) -> PoolGradients:
+        model, agree = self.engine.model, self.engine.ranks.from_leader
         if self._sketch is None:
             size = self.inputs.selector.projected_size
-            self._sketch = GradientSketch(self.model, size, seed=self.seed)
-        return self._sketch
+            self._sketch = GradientSketch(model, size, seed=self.seed)
+        heldout = [self._on_device(rows) for rows in self.inputs.heldout_rows]
+        of_rows = sketch_rows(model, self._sketch, self._on_device(tokens), self.optimiser)
+        return PoolGradients(
+            rows=agree(of_rows), heldout=agree(sketch_means(model, self._sketch, heldout))
+        )
+
+    def _on_device(self, tokens: StoredTokens) -> torch.Tensor:
+        return to_device(tokens, self.engine.device)

@@ -32,6 +32,9 @@ class ProposalConfig:
         default_factory=dict
     )
     """Evaluation domain -> nats by which its loss may exceed that of the prior. Not named: any."""
+    within_runs: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Largest total variation distance of the mixture from the convex hull of the runs, as the
+    gate of a plan measures it; 0: a blend of the runs. None: anywhere."""
     risk: Risk = "mean"
     """What is minimised: the law's figure, or the mean of its worst or best refits."""
     risk_tail: Annotated[float, Field(gt=0, le=1)] = 0.1
@@ -80,6 +83,8 @@ class Proposal:
     """Cost of repetition at the proposal; 0 where it is not priced."""
     num_infeasible_refits: int = 0
     """Refits whose own losses leave no mixture that does no harm; not in `num_refits`."""
+    held_by_runs: bool = False
+    """Whether it lies at the edge of the region of the runs that it was limited to."""
 
     def mixture(self) -> dict[str, float]:
         """Share of each domain."""

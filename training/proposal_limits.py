@@ -4,17 +4,19 @@
 
 n_j are the available tokens, M turns the coordinates of a reused mixture into shares. The most
 epochs are given, or follow from what the last repeated token must be worth, whichever is fewer.
+Where there is a region of the runs, p lies in it too.
 Shapes: D domains, V coordinates (V = D without reuse).
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from training.arrays import Floats, require_simplex
 from training.mixture_reuse import MixtureReuse, coordinates
+from training.run_region import RunRegion
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,6 +51,8 @@ class Limits:
     """Lower bounds of the coordinates, shape (V,)."""
     high: Floats
     """Upper bounds, shape (V,)."""
+    region: RunRegion | None = None
+    """Where the runs give evidence. None: a mixture may lie anywhere."""
 
 
 def build_limits(
@@ -58,6 +62,7 @@ def build_limits(
     floors: Mapping[str, float],
     availability: Availability | None = None,
     reuse: MixtureReuse | None = None,
+    region: RunRegion | None = None,
 ) -> Limits:
     """Gather the limits.
 
@@ -67,6 +72,7 @@ def build_limits(
         floors: Least share of some domains, in [0, 1].
         availability: Caps by tokens. None: none.
         reuse: Ratios to keep. None: every domain is free.
+        region: Where the mixture must lie. None: anywhere.
 
     Raises:
         ValueError: Names or numbers are wrong, or no mixture is left; the message names the
@@ -88,8 +94,11 @@ def build_limits(
         matrix=matrix,
         low=np.array([ends.max() for ends in _per_coordinate(low, matrix)]),
         high=np.array([min(1.0, ends.min()) for ends in _per_coordinate(high, matrix)]),
+        region=region,
     )
     _require_room(limits, availability)
+    if region is not None:
+        _require_region(limits, region, availability)
     return limits
 
 
@@ -113,6 +122,71 @@ def largest_budget(limits: Limits, availability: Availability) -> float:
     room = np.array([ends.min() for ends in _per_coordinate(usable, limits.matrix)])
     held = limits.low > 0
     return float(min([room.sum(), *(room[held] / limits.low[held])]))
+
+
+def largest_budget_where(
+    feasible: Callable[[Floats], bool], limits: Limits, availability: Availability
+) -> float | None:
+    """Most tokens below the budget for which something holds, by bisection.
+
+    Args:
+        feasible: Whether it holds under upper bounds of the coordinates, shape (V,); as the budget
+            grows these only tighten.
+        limits: With the coordinates.
+        availability: With limited epochs.
+
+    Returns:
+        None: Not even for a millionth of the budget.
+    """
+    epochs = availability.max_epochs
+    assert epochs is not None
+    tokens = np.array([availability.tokens[domain] for domain in limits.domains])
+
+    def holds(budget: float) -> bool:
+        caps = np.where(limits.prior > 0, np.minimum(1.0, epochs * tokens / budget), 0.0)
+        return feasible(
+            np.array([min(1.0, ends.min()) for ends in _per_coordinate(caps, limits.matrix)])
+        )
+
+    high = availability.budget_tokens
+    low = high * 1e-6
+    if not holds(low):
+        return None
+    while high / low > 1 + 1e-4:
+        middle = float(np.sqrt(low * high))
+        low, high = (middle, high) if holds(middle) else (low, middle)
+    return low
+
+
+def _require_region(limits: Limits, region: RunRegion, availability: Availability | None) -> None:
+    """Refuse floors, caps and ratios that keep every mixture away from the runs."""
+    if region.weights.shape[1] != len(limits.domains):
+        raise ValueError(
+            f"runs with {region.weights.shape[1]} domains for {len(limits.domains)} domains"
+        )
+    distance, point = region.nearest(limits.matrix, limits.low, limits.high)
+    if distance <= region.aim:
+        return
+    listed = ", ".join(f"{d} {p:.4f}" for d, p in zip(limits.domains, point, strict=True))
+    message = (
+        f"within_runs = {region.limit:g}: within floors and caps every mixture lies at least "
+        f"{distance:.4g} from the hull of the runs (total variation), the nearest is {listed}"
+    )
+    advice = "raise within_runs, lower a floor or add runs there"
+    if availability is not None and availability.max_epochs is not None:
+
+        def near(high: Floats) -> bool:
+            if (high < limits.low).any() or high.sum() < 1:
+                return False
+            return region.nearest(limits.matrix, limits.low, high)[0] <= region.aim
+
+        largest = largest_budget_where(near, limits, availability)
+        if largest is not None:
+            advice = (
+                f"with {availability.max_epochs:g} epochs the largest feasible budget is "
+                f"{largest:.6g} tokens, got {availability.budget_tokens:g}: lower it, or {advice}"
+            )
+    raise ValueError(f"{message}; {advice}")
 
 
 def _per_coordinate(values: Floats, matrix: Floats) -> list[Floats]:

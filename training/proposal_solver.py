@@ -4,8 +4,12 @@ Losses that must not rise (do no harm) are constraints L_n(p) - L_n(q) - toleran
 slack of 1e-5 nats, or the prior alone would satisfy a tolerance of 0 and a barrier method would
 have no room. Where they cannot hold, the largest budget for which they could is found by bisection:
 caps only tighten as the budget grows.
+
+A region of the runs is met by halfspaces learnt on the way: the certified minimum is repeated with
+one more until it lies inside; candidates are moved inside before they are judged.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,11 +18,21 @@ from training.arrays import Floats
 from training.candidate_search import search_candidates
 from training.mixture_reuse import pull_back
 from training.proposal import ProposalConfig
-from training.proposal_limits import Availability, Limits
+from training.proposal_limits import Availability, Limits, largest_budget_where
 from training.proposal_objective import Objective, weighted_loss
-from training.simplex_minimiser import ConvexFunction, InfeasibleError, minimise_on_simplex
+from training.simplex_minimiser import (
+    ConvexFunction,
+    InfeasibleError,
+    MinimiserError,
+    Minimum,
+    minimise_on_simplex,
+)
 
 HARM_SLACK_NATS = 1e-5
+MAX_CUTS = 500
+LEARNING_SEARCHES = 50
+LEARNING_DRAWS = 100
+"""Of the candidate search: rounds before the real one that only learn halfspaces."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,14 +63,31 @@ def solve_proposal(
     """
     if config.solver == "candidates":
         return _search(objective, limits, config, num_candidates=num_candidates)
-    matrix = limits.matrix
-    found = minimise_on_simplex(
-        pull_back(objective.convex(), matrix),
-        limits.low,
-        limits.high,
-        constraints=[pull_back(one, matrix) for one in _harms(objective, config)],
-    )
-    return Solution(point=matrix @ found.point, gap=found.gap)
+    found = _within(objective.convex(), limits, constraints=_harms(objective, config))
+    return Solution(point=limits.matrix @ found.point, gap=found.gap)
+
+
+def _within(
+    function: ConvexFunction,
+    limits: Limits,
+    *,
+    constraints: Sequence[ConvexFunction],
+    tolerance: float = 1e-7,
+) -> Minimum:
+    """Minimum in coordinates of a function of the shares, within the limits and constraints."""
+    matrix, region = limits.matrix, limits.region
+    for _ in range(MAX_CUTS):
+        found = minimise_on_simplex(
+            pull_back(function, matrix),
+            limits.low,
+            limits.high,
+            constraints=[pull_back(one, matrix) for one in constraints],
+            halfspaces=None if region is None else region.halfspaces(matrix),
+            tolerance=tolerance,
+        )
+        if region is None or region.admits(matrix @ found.point):
+            return found
+    raise MinimiserError(f"no minimum in the region of the runs after {MAX_CUTS} halfspaces")
 
 
 def _search(
@@ -71,18 +102,59 @@ def _search(
         return np.where((harm > 0).any(axis=1), np.inf, objective.values(weights))
 
     centre = np.array([limits.prior[column > 0].sum() for column in limits.matrix.T])
-    found = search_candidates(
-        values,
-        limits.low,
-        limits.high,
-        centre=centre / centre.sum(),
-        num_candidates=num_candidates,
-    )
-    point = limits.matrix @ found.point
-    if not np.isfinite(found.value):
+    inward = _inward(limits)
+
+    def search(draws: int) -> Floats:
+        return search_candidates(
+            lambda points: values(inward(points)),
+            limits.low,
+            limits.high,
+            centre=centre / centre.sum(),
+            num_candidates=draws,
+        ).point[None]
+
+    def settled(draw: Floats) -> bool:
+        return limits.region is None or limits.region.admits(limits.matrix @ inward(draw)[0])
+
+    for _ in range(LEARNING_SEARCHES):
+        if settled(search(LEARNING_DRAWS)):
+            break
+    best = search(num_candidates)
+    while not settled(best):  # Newton's method on a convex function with finitely many pieces
+        pass
+    found = inward(best)
+    point = limits.matrix @ found[0]
+    if not np.isfinite(values(found)[0]):
         change = objective.laws.predict(point[None])[0] - before - allowed
         raise InfeasibleError(point, change[np.isfinite(allowed)])
     return Solution(point=point, gap=None)
+
+
+def _inward(limits: Limits) -> Callable[[Floats], Floats]:
+    """What moves points (N, V) of the box into the region of the runs.
+
+    A point outside goes straight towards a point deep inside (the analytic centre) until it meets
+    the halfspaces known by then.
+    """
+    region, matrix = limits.region, limits.matrix
+    if region is None:
+        return lambda points: points
+    flat = ConvexFunction(
+        value=lambda p: 0.0,
+        gradient=np.zeros_like,
+        hessian=lambda p: np.zeros((len(p), len(p))),
+    )
+    middle = _within(flat, limits, constraints=()).point
+
+    def inward(points: Floats) -> Floats:
+        normals, bounds = region.halfspaces(matrix)
+        before = np.minimum(middle @ normals.T - bounds, -1e-12)
+        excess = np.maximum(points @ normals.T - bounds, 0.0)
+        length = (before / (before - excess)).min(axis=1, initial=1.0)
+        moved: Floats = middle + length[:, None] * (points - middle)
+        return moved
+
+    return inward
 
 
 def _harms(objective: Objective, config: ProposalConfig) -> list[ConvexFunction]:
@@ -136,34 +208,14 @@ def harm_message(
 def _largest_harmless_budget(
     objective: Objective, limits: Limits, config: ProposalConfig, availability: Availability
 ) -> float | None:
-    """By bisection: caps only tighten as the budget grows. None: none down to a millionth."""
-    tokens = np.array([availability.tokens[domain] for domain in limits.domains])
-    epochs = availability.max_epochs
-    assert epochs is not None
+    flat = weighted_loss(objective.laws, objective.importance)
+    harms = _harms(objective, config)
 
-    def feasible(budget: float) -> bool:
-        caps = np.minimum(1.0, epochs * tokens / budget)
-        caps[limits.prior == 0] = 0.0
-        high = [(caps[c > 0] / c[c > 0]).min() for c in limits.matrix.T]
-        constraints = [pull_back(one, limits.matrix) for one in _harms(objective, config)]
-        flat = pull_back(weighted_loss(objective.laws, objective.importance), limits.matrix)
+    def harmless(high: Floats) -> bool:
         try:
-            minimise_on_simplex(
-                flat,
-                limits.low,
-                np.minimum(1.0, high),
-                constraints=constraints,
-                tolerance=np.inf,
-            )
+            _within(flat, replace(limits, high=high), constraints=harms, tolerance=np.inf)
         except ValueError:  # of which InfeasibleError is one
             return False
         return True
 
-    high = availability.budget_tokens
-    low = high * 1e-6
-    if not feasible(low):
-        return None
-    while high / low > 1 + 1e-4:
-        middle = float(np.sqrt(low * high))
-        low, high = (middle, high) if feasible(middle) else (low, middle)
-    return low
+    return largest_budget_where(harmless, limits, availability)

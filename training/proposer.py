@@ -2,7 +2,8 @@
 
     minimise  F(p) = sum_n w_n L_n(p) + repetition(p) + kl * KL(p || q)
     subject to  floor_j <= p_j <= min(1, epochs * n_j / budget),  sum(p) = 1,
-                fixed ratios of reused domains,  L_n(p) <= L_n(q) + tolerance_n  (do no harm)
+                fixed ratios of reused domains,  L_n(p) <= L_n(q) + tolerance_n  (do no harm),
+                TV(p, hull of the runs) <= distance  (within the evidence)
 
 q is the prior (natural shares), n_j available tokens; w sums to 1 and is uniform over evaluation
 domains unless given. KL(p || q) = sum p log(p / q) in nats. The first term is the law's own figure
@@ -15,7 +16,8 @@ seeded search that proves nothing, and the proposal says which of the two it com
 Source: the exact proposer of Olmix, arXiv:2602.12237 (kl = 0.05, max_epochs = 4). Deviations:
 weights of the objective are always normalised, or a raw list would silently weaken kl; a domain
 with prior 0 is *forbidden* (share 0), where flooring q only taxes it; caps that sum to less than 1
-are an error that says which budget is feasible; do no harm, bounds and repetition are additions.
+are an error that says which budget is feasible; do no harm, bounds, repetition and the hull of the
+runs are additions.
 
 Uncertainty comes from laws refitted on resampled runs. Each refit b proposes its own p_b by its own
 figure: the spread of p_b is the interval of the weights. A chosen minimum flatters itself, so the
@@ -43,6 +45,7 @@ from training.proposal_limits import Availability, Limits, build_limits, require
 from training.proposal_objective import Objective
 from training.proposal_solver import Solution, harm_message, solve_proposal
 from training.repetition_cost import RepetitionCost
+from training.run_region import RunRegion
 from training.scaling_laws.chinchilla import ChinchillaLaw
 from training.scaling_laws.data_constrained import epochs_until_worth
 from training.simplex_minimiser import InfeasibleError
@@ -61,6 +64,7 @@ def propose(
     budget_tokens: float | None = None,
     reuse: MixtureReuse | None = None,
     scaling: ChinchillaLaw | None = None,
+    run_weights: Floats | None = None,
 ) -> Proposal:
     """Find the best mixture and how sure it is.
 
@@ -73,6 +77,8 @@ def propose(
         budget_tokens: Tokens of the run that will train on the mixture; likewise.
         reuse: Ratios of an earlier mixture to keep. None: every domain is free.
         scaling: Prices worthless repeats by its tokens term. None: they cost nothing.
+        run_weights: Mixtures of the runs, shape (N, D), in the order of the laws' domains; needed
+            where `within_runs` is set.
 
     Raises:
         ValueError: Names differ, a number is out of range, the laws are not convex for the
@@ -84,7 +90,12 @@ def propose(
     _require_laws(laws, refits, config)
     availability = availability_of(config, available_tokens, budget_tokens, priced=bool(scaling))
     limits = build_limits(
-        laws.domains, prior, floors=config.floors, availability=availability, reuse=reuse
+        laws.domains,
+        prior,
+        floors=config.floors,
+        availability=availability,
+        reuse=reuse,
+        region=region_of(config, run_weights),
     )
     objective = Objective(
         laws=laws,
@@ -119,6 +130,19 @@ def _require_laws(laws: FittedLaws, refits: Sequence[FittedLaws], config: Propos
             f"do_no_harm names unknown evaluation domains {unknown}: choose among "
             f"{sorted(laws.eval_domains)}"
         )
+
+
+def region_of(config: ProposalConfig, run_weights: Floats | None) -> RunRegion | None:
+    """The region that a configuration limits mixtures to. None: they may lie anywhere.
+
+    Raises:
+        ValueError: The region is limited and the runs are not given, or are no mixtures.
+    """
+    if config.within_runs is None:
+        return None
+    if run_weights is None:
+        raise ValueError(f"within_runs = {config.within_runs:g} needs the mixtures of the runs")
+    return RunRegion(weights=run_weights, limit=config.within_runs)
 
 
 def availability_of(
@@ -234,7 +258,7 @@ def _proposal(
 
     change = intervals(losses[0] - losses[1], samples[:, 0] - samples[:, 1])
     at = dict(zip(laws.domains, zip(point, limits.floors, limits.caps, strict=True), strict=True))
-    cost = objective.repetition
+    cost, region = objective.repetition, limits.region
     return Proposal(
         weights=dict(zip(laws.domains, intervals(point, rivals), strict=True)),
         predicted_nats=dict(
@@ -256,4 +280,5 @@ def _proposal(
         change_nats=dict(zip(laws.eval_domains, change, strict=True)),
         repetition_nats=0.0 if cost is None else float(cost.values(point[None])[0]),
         num_infeasible_refits=len(objective.refits) - len(refits),
+        held_by_runs=region is not None and region.touches(point),
     )

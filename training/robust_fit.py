@@ -111,6 +111,9 @@ def huber_loss(residuals: Floats, threshold: Floats | float) -> Floats:
 def minimise_robustly(problem: RobustProblem, starts: Iterable[Floats]) -> tuple[Floats, Floats]:
     """Follow every start to its end and keep the best end of each refit.
 
+    With many runs for each parameter, drawing or leaving out runs moves the best basin but does
+    not change which it is: where a few pilots end, the other refits start.
+
     Args:
         problem: What is minimised.
         starts: Parameters of all refits, shape (R, M) each; clipped to the intervals.
@@ -125,7 +128,9 @@ def minimise_robustly(problem: RobustProblem, starts: Iterable[Floats]) -> tuple
     lined_up = [np.clip(start, problem.low, problem.high) for start in starts]
     if not lined_up:
         raise ValueError("a search needs at least one start, got none")
-    if num_refits > len(PILOTS) and problem.losses.size >= MANY_RUNS * num_params:
+    # Refits with losses of their own are other problems: where one ends says nothing of the rest.
+    alike = problem.losses.ndim == 1 and problem.losses.size >= MANY_RUNS * num_params
+    if alike and min(num_refits, len(lined_up)) > len(PILOTS):
         ends, _ = _best_ends(problem, lined_up, np.array(PILOTS))
         lined_up = [np.clip(end[None], problem.low, problem.high) for end in ends]
     params, values = _best_ends(problem, lined_up, np.arange(num_refits))
@@ -162,11 +167,7 @@ def solve_damped(matrices: Floats, vectors: Floats, *, damping: Floats) -> Float
 
 
 def _best_ends(problem: RobustProblem, starts: list[Floats], refits: Ints) -> tuple[Floats, Floats]:
-    """Best of the ends of all starts for each of `refits`: parameters and values.
-
-    With many runs for each parameter, drawing or leaving out runs moves the best basin but does
-    not change which it is: where a few pilots end, the other refits may start.
-    """
+    """Best of the ends of all starts for each of `refits`: parameters and values."""
     # Few refits go through the loop with all their starts at once, many one start at a time.
     width = max(1, STACK // len(refits))
     found = [

@@ -8,15 +8,20 @@ last checkpoint. Launched through Dagster Pipes it streams its progress back; ot
     1           a defect; the traceback tells
     65          the loss is not finite: another attempt would end the same way
     70          no batch can be drawn: a domain is used up
+    71          a step does not fit into the memory of the device
     73          another process trains in this folder
     74          a file could not be written, for instance on a full disk
     75          stopped by SIGTERM or SIGINT after a checkpoint: start again to continue
     78          configuration, shards or the state in the folder are wrong
 
+Started by torchrun the same command trains on several processes, on one machine or more; --out is
+then a folder that all of them see. torchrun itself ends with 1 whatever the code of its processes.
+
 Importing torch takes seconds, so signals are handled before. A process that was launched (Pipes, or
 --parent-pid) gets SIGTERM from the kernel when its parent dies, however that happens: no orphan
-goes on training while a retry starts. The kernel ties this to the parent's thread: launch it from a
-thread that lives as long as the run. Started by hand it is not tied to the shell.
+goes on training while a retry starts. Under torchrun the parent is torchrun. The kernel ties this
+to the parent's thread: launch it from a thread that lives as long as the run. Started by hand it is
+not tied to the shell.
 """
 
 import argparse
@@ -39,6 +44,7 @@ if TYPE_CHECKING:
 
 EXIT_DIVERGED = 65
 EXIT_REFUSED = 70
+EXIT_MEMORY = 71
 EXIT_LOCKED = 73
 EXIT_IO = 74
 EXIT_STOPPED = 75
@@ -49,6 +55,7 @@ SECONDS_BETWEEN_MESSAGES = 0.5
 _LOG = logging.getLogger("training.run")
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _PIPES_VARIABLE = "DAGSTER_PIPES_CONTEXT"
+_RANK_VARIABLE = "RANK"  # set by torchrun
 
 
 class StopFlag:
@@ -166,13 +173,15 @@ def run_training(
     """
     from training.checkpoint import RunLocked
     from training.event_files import EventFile
-    from training.loop import BatchRefused, RunRejected, TrainingDiverged, train
+    from training.loop import BatchRefused, OutOfMemory, RunRejected, TrainingDiverged, train
+    from training.ranks import join_ranks
 
     codes: dict[type[Exception], int] = {
         RunRejected: EXIT_CONFIG,
         RunLocked: EXIT_LOCKED,
         TrainingDiverged: EXIT_DIVERGED,
         BatchRefused: EXIT_REFUSED,
+        OutOfMemory: EXIT_MEMORY,
         OSError: EXIT_IO,
     }
     seldom = _throttled(show)
@@ -184,13 +193,15 @@ def run_training(
         seldom(report)
 
     try:
-        result = train(config, out, on_progress=tell, should_stop=stop)
+        with join_ranks(os.environ, device=config.device) as ranks:
+            result = train(config, out, ranks=ranks, on_progress=tell, should_stop=stop)
     except tuple(codes) as error:
         return _failed(next(code for kind, code in codes.items() if isinstance(error, kind)), error)
     finally:
         if events is not None:
             events.close()
     if not result.finished:
+        # Under torchrun the stop may have come from the signal of another rank.
         kept = "checkpoint written" if config.checkpoint.every_steps else "no checkpoints wanted"
         _LOG.warning("stopped by signal %s after step %d; %s", stop.signal, result.steps, kept)
         return EXIT_STOPPED
@@ -232,11 +243,13 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command and return its exit code."""
     options = _parse(arguments)
     stop = StopFlag.on_signals()
-    launched = _PIPES_VARIABLE in os.environ
-    if (launched or options.parent_pid is not None) and not die_with_parent(options.parent_pid):
+    launched, rank = _PIPES_VARIABLE in os.environ, os.environ.get(_RANK_VARIABLE)
+    # torchrun stands between the launcher and its processes.
+    parent = options.parent_pid if rank is None else None
+    if (launched or options.parent_pid or rank is not None) and not die_with_parent(parent):
         return EXIT_STOPPED
     logging.basicConfig(format="%(levelname)s: %(message)s", stream=sys.stderr)
-    if launched:
+    if launched and rank in (None, "0"):
         return _train_with_pipes(options, stop)
     return _load_and_train(options, stop, _printer(options.plain))
 

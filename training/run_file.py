@@ -12,7 +12,7 @@ from training.run_overrides import apply_overrides
 from training.shard_format import MANIFEST_FILE
 
 FOLDERS = ("domains", "tokenizer", "reference")
-"""Keys whose values are folders."""
+"""Keys whose values are folders; so is model.folder."""
 
 
 def load_run_config(path: Path, *, overrides: Sequence[str] = ()) -> RunConfig:
@@ -61,7 +61,11 @@ def _with_absolute_folders(content: dict[str, object], base: Path) -> dict[str, 
             return {key: absolute(folder) for key, folder in value.items()}
         return str(base / value) if isinstance(value, str) else value
 
-    return content | {key: absolute(content[key]) for key in FOLDERS if key in content}
+    changed = content | {key: absolute(content[key]) for key in FOLDERS if key in content}
+    model = content.get("model")
+    if isinstance(model, dict) and "folder" in model:
+        changed["model"] = model | {"folder": absolute(model["folder"])}
+    return changed
 
 
 def _expanded(key: str, value: object, path: Path) -> object:

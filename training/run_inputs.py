@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from training.arrays import Ints
+from training.batch_reader import BatchReader
 from training.config import RunConfig
 from training.mixers import make_mixer
 from training.mixers.interface import Mixer
@@ -19,6 +20,8 @@ from training.selectors.selector import SelectionTask, Selector
 from training.shards import ShardManifest, StoredTokens, TokenShards
 from training.weighters import make_weighter
 from training.weighters.weighter import Weighter, WeightingTask
+
+_ALL = slice(None)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,6 +38,8 @@ class RunInputs:
     """Rows of each domain that every evaluation reads, shape (R, T + 1)."""
     context_tokens: int
     """T."""
+    reader: BatchReader
+    """Rows to tokens."""
     sampler: Sampler
     """Weights to rows."""
     mixer: Mixer
@@ -49,15 +54,9 @@ class RunInputs:
         """A manifest; all agree on vocabulary, end-of-sequence token and tokenizer."""
         return self.train[0].manifest
 
-    def batch(self, plan: BatchPlan) -> StoredTokens:
-        """Read the rows of a plan, shape (B, T + 1), in the order of its slots."""
-        batch = np.empty(
-            (len(plan.rows), self.context_tokens + 1), dtype=np.dtype(self.manifest.dtype)
-        )
-        for domain in np.unique(plan.domain_index).tolist():
-            slots = plan.domain_index == domain
-            batch[slots] = self.train[domain].rows(plan.rows[slots], self.context_tokens)
-        return batch
+    def batch(self, plan: BatchPlan, *, slots: slice = _ALL) -> StoredTokens:
+        """Read the rows of a plan, or of some of its slots, shape (B, T + 1), in their order."""
+        return self.reader.read(plan.domain_index[slots], plan.rows[slots])
 
 
 def open_run_inputs(config: RunConfig) -> RunInputs:
@@ -111,6 +110,7 @@ def open_run_inputs(config: RunConfig) -> RunInputs:
             for shards in heldout
         ),
         context_tokens=context_tokens,
+        reader=BatchReader(train, context_tokens),
         sampler=sampler,
         mixer=mixer,
         weighter=weighter,

@@ -115,6 +115,10 @@ class TokenShards:
             out[slot] = self._tokens[shard][start : start + context_tokens + 1]
         return out
 
+    def row_tables(self, context_tokens: int) -> tuple[list[StoredTokens], Ints]:
+        """Return the tokens of each shard, and the first row of each and, last, their number."""
+        return self._tokens, self._first_rows(context_tokens)
+
     def documents_of_row(self, row: int, context_tokens: int) -> list[DocumentSpan]:
         """Return the documents that a row holds, in order.
 

@@ -1,10 +1,10 @@
 """Minimise a smooth convex function over convex limits on the simplex, with a certificate.
 
-    minimise f(p)   subject to   low <= p <= high,  sum(p) = 1,  g_i(p) <= 0
+    minimise f(p)   subject to   low <= p <= high,  sum(p) = 1,  g_i(p) <= 0,  H p <= h
 
 Method: primal barrier. For a falling sequence of mu, Newton steps with the equality constraint on
 
-    f(p) - mu * (sum(log(p - low) + log(high - p)) + sum_i log(-g_i(p)))
+    f(p) - mu * (sum(log(p - low) + log(high - p)) + sum_i log(-g_i(p)) + sum(log(h - H p)))
 
 (Boyd and Vandenberghe 2004, "Convex Optimization", chapter 11). The certificate: for any
 multipliers nu >= 0 the Lagrangian f + sum nu_i g_i is convex and below f on the feasible set, so
@@ -13,10 +13,11 @@ by its linearisation
     min f >= f(p) + nu . g(p) - max over s in the box of (grad f + nu . grad g)(p) . (p - s)
 
 where a linear programme chooses the nu with the best bound, and the maximum is found exactly by
-filling the cheapest coordinates first. Without constraints that is the Frank-Wolfe gap. A point
-inside the constraints is found by minimising a smooth maximum of them over the box; where even that
-stays above 0 there is none. Coordinates whose box is a point are taken out beforehand.
-Shapes: D coordinates, M constraints.
+filling the cheapest coordinates first. Without constraints that is the Frank-Wolfe gap. A start
+inside the halfspaces is that of the largest margin (a linear programme). From there a point inside
+the constraints is found by minimising a smooth maximum of them; where even that stays above 0 there
+is none. Coordinates whose box is a point are taken out beforehand.
+Shapes: D coordinates, M constraints, K halfspaces.
 """
 
 from collections.abc import Callable, Sequence
@@ -73,16 +74,22 @@ class Minimum:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Region:
-    """Box and constraints; `index` are the coordinates whose box is no point."""
+    """Box, constraints, halfspaces; `index` are the coordinates whose box is no point."""
 
     low: Floats
     high: Floats
     index: Ints
     constraints: tuple[ConvexFunction, ...]
+    normals: Floats
+    bounds: Floats
+
+    def values(self, p: Floats) -> Floats:
+        """Of the constraints, shape (M,)."""
+        return np.array([one.value(p) for one in self.constraints])
 
     def barrier(self, p: Floats) -> float:
         """-sum of logarithms; infinite outside the constraints."""
-        slack = np.array([-one.value(p) for one in self.constraints])
+        slack = np.append(-self.values(p), self.bounds - self.normals @ p)
         if (slack <= 0).any():
             return float("inf")
         below, above = (p - self.low)[self.index], (self.high - p)[self.index]
@@ -99,7 +106,8 @@ class _Region:
             gradient = gradient + slope
             bend = one.hessian(p)[np.ix_(self.index, self.index)]
             hessian = hessian + np.outer(slope, slope) + bend / slack
-        return gradient, hessian
+        scaled = self.normals[:, self.index] / (self.bounds - self.normals @ p)[:, None]
+        return gradient + scaled.sum(axis=0), hessian + scaled.T @ scaled
 
 
 def minimise_on_simplex(
@@ -108,6 +116,7 @@ def minimise_on_simplex(
     high: Floats,
     *,
     constraints: Sequence[ConvexFunction] = (),
+    halfspaces: tuple[Floats, Floats] | None = None,
     tolerance: float = 1e-7,
 ) -> Minimum:
     """Find the minimum.
@@ -117,43 +126,86 @@ def minimise_on_simplex(
         low: Lower bounds, shape (D,), >= 0, sum <= 1.
         high: Upper bounds, shape (D,), low <= high <= 1, sum >= 1.
         constraints: g_i; some point inside the box must make all of them negative.
+        halfspaces: H, shape (K, D), and h, shape (K,); some point inside must be below all h.
         tolerance: Largest accepted gap.
 
     Raises:
         ValueError: No point satisfies the bounds.
-        InfeasibleError: No point inside them satisfies the constraints strictly.
+        InfeasibleError: No point inside them satisfies constraints and halfspaces strictly.
         MinimiserError: The gap exceeds the tolerance.
     """
     if (low < 0).any() or (high < low).any() or low.sum() > 1 + 1e-9 or high.sum() < 1 - 1e-9:
         raise ValueError(f"no mixture lies between {low.tolist()} and {high.tolist()}")
     index = np.flatnonzero(high - low > 1e-12)
-    region = _Region(low=low, high=high, index=index, constraints=tuple(constraints))
+    normals, bounds = halfspaces or (np.empty((0, len(low))), np.empty(0))
+    region = _Region(
+        low=low,
+        high=high,
+        index=index,
+        constraints=tuple(constraints),
+        normals=normals,
+        bounds=bounds,
+    )
     mass, room = 1 - low.sum(), (high - low).sum()
     point = low + (high - low) * (min(1.0, mass / room) if room > 0 else 0.0)
     if room > 0 and 1e-9 < mass < room - 1e-9:
-        point = _inside(region, point)
+        point = _inside(region, _start(region, point))
         mu = BARRIER_START
         while mu >= BARRIER_END:
             point = _centre(function, region, point=point, mu=mu)
             mu *= BARRIER_FACTOR
-    elif any(one.value(point) > 0 for one in constraints):
-        raise InfeasibleError(point, np.array([one.value(point) for one in constraints]))
+    elif (region.values(point) > 0).any() or (normals @ point > bounds).any():
+        raise InfeasibleError(point, region.values(point))
     gap = _certificate(function, region, point)
     if not gap <= tolerance:
         raise MinimiserError(f"gap {gap:g} above {tolerance:g} at {point.tolist()}")
     return Minimum(point=point, gap=gap)
 
 
+def _start(region: _Region, middle: Floats) -> Floats:
+    """Farthest point from halfspaces and ends of the box, or the middle where that is inside."""
+    if (region.normals @ middle < region.bounds).all():
+        return middle
+    size, free = len(middle), np.zeros(len(middle))
+    free[region.index] = 1.0
+    width = np.linalg.norm(region.normals, axis=1)
+    solution = linprog(
+        np.append(np.zeros(size), -1.0),
+        A_ub=np.block(
+            [
+                [region.normals, width[:, None]],
+                [-np.eye(size), free[:, None]],
+                [np.eye(size), free[:, None]],
+            ]
+        ),
+        b_ub=np.concatenate([region.bounds, -region.low, region.high]),
+        A_eq=np.append(np.ones(size), 0.0)[None],
+        b_eq=[1.0],
+        bounds=[(None, None)] * size + [(None, 1.0)],
+        method="highs",
+    )
+    point = middle if solution.x is None else np.where(free > 0, solution.x[:-1], region.low)
+    if (region.normals @ point >= region.bounds).any():
+        raise InfeasibleError(point, region.values(point))
+    return point
+
+
 def _inside(region: _Region, start: Floats) -> Floats:
     """A point that makes every constraint negative, the start if it does."""
     constraints = region.constraints
-    point, values = start, np.array([one.value(start) for one in constraints])
+    point, values = start, region.values(start)
     for width in SHARPNESS:
         if (values < 0).all():
             return point
         highest = _smooth_maximum(constraints, width)
-        found = minimise_on_simplex(highest, region.low, region.high, tolerance=np.inf)
-        point, values = found.point, np.array([one.value(found.point) for one in constraints])
+        found = minimise_on_simplex(
+            highest,
+            region.low,
+            region.high,
+            halfspaces=(region.normals, region.bounds),
+            tolerance=np.inf,
+        )
+        point, values = found.point, region.values(found.point)
         if highest.value(point) - found.gap > width * np.log(len(constraints)):
             break
     if (values < 0).all():
@@ -244,7 +296,7 @@ def _search(
 def _certificate(function: ConvexFunction, region: _Region, point: Floats) -> float:
     """Bound on f(p) - min f over the region, >= 0; without constraints by filling, exactly."""
     gradient = function.gradient(point)
-    if region.constraints:
+    if region.constraints or len(region.bounds):
         gradient, offset = _best_multipliers(gradient, region, point)
     else:
         offset = 0.0
@@ -265,8 +317,9 @@ def _best_multipliers(gradient: Floats, region: _Region, point: Floats) -> tuple
     level + y - z = gradient + nu . slopes. Multipliers read off the barrier lose their digits where
     the slack does.
     """
-    slopes = np.array([one.gradient(point) for one in region.constraints])
-    values = np.array([one.value(point) for one in region.constraints])
+    curved = [one.gradient(point) for one in region.constraints]
+    slopes = np.vstack([*curved, region.normals])
+    values = np.append(region.values(point), region.normals @ point - region.bounds)
     num, size = slopes.shape
     cost = np.concatenate([slopes @ point - values, [-1.0], -region.low, region.high])
     equal = np.hstack([-slopes.T, np.ones((size, 1)), np.eye(size), -np.eye(size)])

@@ -15,18 +15,18 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor, optim
-from torch.nn.utils import clip_grad_norm_
 from transformers import PreTrainedModel
 
 from training.arrays import Floats, Ints
-from training.model import row_losses, split_rows, token_losses
+from training.engine import Engine
+from training.model import row_losses, token_losses
 from training.optimisation import set_learning_rate
 from training.policies import GradientAlignments
 from training.row_features import embed_rows, pool_hidden
 from training.row_weighing import RowWeighing
 from training.sampler import BatchPlan
-from training.scoring import to_device
 from training.shards import StoredTokens
+from training.weighters.weighter import RowSignal
 
 _SHOWN_ROWS = 8
 
@@ -57,36 +57,36 @@ class StepMeasures:
     rate: float
     """Learning rate."""
 
-    @property
-    def finite(self) -> bool:
-        """Whether the step was taken: loss and gradient are finite."""
-        return math.isfinite(self.loss) and math.isfinite(self.grad_norm)
+    taken: bool
+    """Whether the step was taken: loss and gradient norm are finite, the norm within its limit."""
 
 
 def train_step(
-    model: PreTrainedModel,
+    engine: Engine,
     optimiser: optim.Optimizer,
     rows: StoredTokens,
     plan: BatchPlan,
     *,
     rate: float,
     clip_norm: float | None,
-    device: torch.device,
-    weighing: RowWeighing,
+    max_grad_norm: float | None = None,
+    weighing: RowWeighing | None = None,
     reference: PreTrainedModel | None = None,
     alignments: GradientAlignments | None = None,
 ) -> StepMeasures:
-    """Take one step, unless the loss or the gradient is not finite.
+    """Take one step, unless the loss or the gradient is not finite or the gradient is too long.
+
+    The measures are those of the whole batch, the same on every rank.
 
     Args:
-        model: In training mode, on the device.
+        engine: The model.
         optimiser: Over its parameters.
-        rows: Tokens, shape (B, T + 1), in the order of the plan's slots.
-        plan: Which domain each of them is from.
+        rows: Tokens of this rank's share of the slots, shape (share of B, T + 1), in their order.
+        plan: The whole batch.
         rate: Learning rate.
         clip_norm: Largest gradient norm; None: only measured.
-        device: Of the model.
-        weighing: What each row counts.
+        max_grad_norm: Norm before clipping beyond which no step is taken; None: any finite one.
+        weighing: What each row counts; None: all alike.
         reference: Model whose losses the excess is measured against, in evaluation mode; None: no
             excess.
         alignments: Measured before the step; passed on.
@@ -94,55 +94,76 @@ def train_step(
     Raises:
         ValueError: The weights of the rows are no weights.
     """
-    num_tokens = rows.shape[1] - 1
     optimiser.zero_grad(set_to_none=True)
-    parts = split_rows(to_device(rows, device), model.config.vocab_size)
-    weights = None
-    if not weighing.reads or len(parts) > 1:
-        weights = weighing.weights(plan, **_measured_before(model, parts, weighing))
-    losses, excesses = [], []
-    for start, part in zip(_starts(parts), parts, strict=True):
-        whole = weighing.reads if len(parts) == 1 else frozenset()
-        of_tokens, hidden = token_losses(model, part, with_hidden="embeddings" in whole)
-        part_losses = of_tokens.sum(dim=1)
-        if whole:
-            weights = weighing.weights(
-                plan,
-                losses=part_losses.detach().double().cpu().numpy() / num_tokens,
-                embeddings=None if hidden is None else _embeddings(hidden),
-            )
-        torch.autograd.backward(_objective(part_losses, weights, start, len(rows) * num_tokens))
-        losses.append(part_losses.detach())
-        if reference is not None:
-            excesses.append(_excess(of_tokens.detach(), reference, part))
-    norm = clip_grad_norm_(model.parameters(), math.inf if clip_norm is None else clip_norm)
+    losses, excesses, weights = _accumulate(engine, rows, plan, weighing, reference)
+    norm = engine.clip_gradients(clip_norm)
     # The only wait for the device in a step: losses and norm come over together.
-    host = torch.cat([*losses, *excesses, norm.detach().reshape(1)]).double().cpu().numpy()
-    nats = host[: len(rows)]
+    host = torch.cat([*losses, *excesses, norm.reshape(1)]).double().cpu().numpy()
+    batch_rows, num_labels = len(plan.rows), len(plan.rows) * (rows.shape[1] - 1)
+    nats, *excess = engine.gather(host[:-1].reshape(-1, len(rows)).T, batch_rows).T
+    loss, grad_norm = float(nats.sum() / num_labels), float(host[-1])
+    limit = math.inf if max_grad_norm is None else max_grad_norm
     measures = StepMeasures(
         plan=plan,
-        loss=float(nats.sum() / (len(rows) * num_tokens)),
-        row_losses=nats / num_tokens,
+        loss=loss,
+        row_losses=nats / (rows.shape[1] - 1),
         row_weights=weights,
-        excess_sums=None if reference is None else _by_domain(host[len(rows) : -1], plan),
+        excess_sums=_by_domain(excess[0], plan) if excess else None,
         alignments=alignments,
         loss_sums=_by_domain(nats, plan),
-        token_counts=plan.counts * num_tokens,
-        grad_norm=float(host[-1]),
+        token_counts=plan.counts * (rows.shape[1] - 1),
+        grad_norm=grad_norm,
         rate=rate,
+        taken=math.isfinite(loss) and math.isfinite(grad_norm) and grad_norm <= limit,
     )
-    if measures.finite:
+    if measures.taken:
         set_learning_rate(optimiser, rate)
         optimiser.step()
     return measures
 
 
-def _starts(parts: tuple[Tensor, ...]) -> list[int]:
-    """First row of each part."""
-    return [0, *np.cumsum([len(part) for part in parts[:-1]]).tolist()]
+def _accumulate(
+    engine: Engine,
+    rows: StoredTokens,
+    plan: BatchPlan,
+    weighing: RowWeighing | None,
+    reference: PreTrainedModel | None,
+) -> tuple[list[Tensor], list[Tensor], Floats | None]:
+    """Add up the gradient; return losses and excesses of this rank's rows, and the weights."""
+    batch_rows, num_tokens = len(plan.rows), rows.shape[1] - 1
+    num_labels = batch_rows * num_tokens / engine.ranks.size
+    parts = engine.parts(rows)
+    # What the weighter reads of the one pass there is; else it gets passes of its own.
+    reads: frozenset[RowSignal] = frozenset()
+    if weighing is not None and engine.one_part(batch_rows):
+        reads = weighing.reads
+    weights = None
+    if weighing is not None and not reads:
+        weights = weighing.weights(plan, **_measured_before(engine, parts, batch_rows, weighing))
+    losses, excesses = [], []
+    start = engine.ranks.share(batch_rows).start
+    for part in parts:
+        with engine.exchange(last=part is parts[-1]):
+            of_tokens, hidden = engine.token_losses(part, with_hidden="embeddings" in reads)
+            part_losses = of_tokens.sum(dim=1)
+            if weighing is not None and reads:
+                measured = part_losses.detach().double().cpu().numpy() / num_tokens
+                weights = weighing.weights(
+                    plan,
+                    losses=engine.gather(measured, batch_rows),
+                    embeddings=(
+                        None if hidden is None else engine.gather(_embeddings(hidden), batch_rows)
+                    ),
+                )
+            torch.autograd.backward(_objective(part_losses, weights, start, num_labels))
+        start += len(part)
+        losses.append(part_losses.detach())
+        if reference is not None:
+            excesses.append(_excess(of_tokens.detach(), reference, part))
+    return losses, excesses, weights
 
 
-def _objective(losses: Tensor, weights: Floats | None, start: int, num_labels: int) -> Tensor:
+def _objective(losses: Tensor, weights: Floats | None, start: int, num_labels: float) -> Tensor:
     """Share of a part of the batch in the loss that is minimised."""
     if weights is None:
         return losses.sum() / num_labels
@@ -151,16 +172,18 @@ def _objective(losses: Tensor, weights: Floats | None, start: int, num_labels: i
 
 
 def _measured_before(
-    model: PreTrainedModel, parts: tuple[Tensor, ...], weighing: RowWeighing
+    engine: Engine, parts: tuple[Tensor, ...], batch_rows: int, weighing: RowWeighing
 ) -> dict[str, Floats]:
     """What the weighter reads, from passes of their own."""
     measured: dict[str, Floats] = {}
     if "losses" in weighing.reads:
         with torch.no_grad():
-            nats = torch.cat([row_losses(model, part) for part in parts])
-        measured["losses"] = nats.double().cpu().numpy() / (parts[0].shape[1] - 1)
+            nats = torch.cat([row_losses(engine.model, part) for part in parts])
+        losses = nats.double().cpu().numpy() / (parts[0].shape[1] - 1)
+        measured["losses"] = engine.gather(losses, batch_rows)
     if "embeddings" in weighing.reads:
-        measured["embeddings"] = np.concatenate([embed_rows(model, part) for part in parts])
+        vectors = np.concatenate([embed_rows(engine.model, part) for part in parts])
+        measured["embeddings"] = engine.gather(vectors, batch_rows)
     return measured
 
 

@@ -6,7 +6,7 @@ Rows are in order of priority, best first, in all arrays.
 import numpy as np
 from numpy.typing import NDArray
 
-from quality.kernel_cache import compiled
+from quality.kernel_cache import compiled, compiled_with_arrays
 
 MAX_LEADERS = 32
 """Documents of one bucket that a further one is compared with."""
@@ -28,7 +28,7 @@ def num_equal(sketches: NDArray[np.uint8], one: int, other: int) -> int:
     return count
 
 
-@compiled
+@compiled_with_arrays
 def link_buckets(
     rows: Rows,
     values: NDArray[np.uint64],
@@ -70,7 +70,7 @@ def link_buckets(
     return num_edges
 
 
-@compiled
+@compiled_with_arrays
 def choose_kept(
     members: Rows,
     clusters: Rows,

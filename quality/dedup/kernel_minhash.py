@@ -16,13 +16,13 @@ from quality.dedup.kernel_ngrams import (
     mix,
     next_ngrams,
 )
-from quality.kernel_cache import compiled
+from quality.kernel_cache import compiled, compiled_with_arrays
 
 BUFFER = 512
 """n-grams hashed at a time; with the minima they stay in the first-level cache."""
 
 
-@compiled
+@compiled_with_arrays
 def lower_minima(
     data: Bytes,
     offsets: NDArray[np.int64],

@@ -6,6 +6,8 @@ from training.arrays import Floats
 from training.config import MixerConfig, Setting
 from training.mixers.aioli import make_aioli
 from training.mixers.curriculum import make_curriculum
+from training.mixers.doge import make_doge
+from training.mixers.doremi import make_doremi
 from training.mixers.fixed import make_fixed
 from training.mixers.interface import Mixer, MixingTask
 from training.mixers.odm import make_odm
@@ -19,6 +21,8 @@ from training.mixers.unimax import make_unimax
 MIXERS: dict[str, Callable[[Mapping[str, Setting], MixingTask], Mixer]] = {
     "aioli": make_aioli,
     "curriculum": make_curriculum,
+    "doge": make_doge,
+    "doremi": make_doremi,
     "fixed": make_fixed,
     "odm": make_odm,
     "proportional": make_proportional,

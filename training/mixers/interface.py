@@ -112,6 +112,10 @@ class Mixer(Protocol):
         """
         ...
 
+    def learned_weights(self, state: MixerState) -> Floats | None:
+        """Weights that this run learnt for another run to sample from, shape (D,); None: none."""
+        ...
+
     def describe(self, state: MixerState) -> dict[str, Json]:
         """Return the last decision, for the metrics: weights by domain, and what they rest on."""
         ...
@@ -130,6 +134,10 @@ class SamplingMixer:
 
     def loss_weights(self, state: MixerState, counts: Ints) -> Floats | None:
         """All rows alike."""
+        return None
+
+    def learned_weights(self, state: MixerState) -> Floats | None:
+        """None: the weights are for this run."""
         return None
 
 

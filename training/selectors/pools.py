@@ -3,6 +3,7 @@
 Shapes: D domains, P rows of a pool, K kept.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated
 
@@ -152,6 +153,32 @@ def require_measured(values: Floats | None, name: str, pool: PoolMeasures) -> Fl
             f"got {values}; a value that is not finite means that training diverged"
         )
     return values
+
+
+def unit_rows(vectors: Floats) -> Floats:
+    """Divide each row by its norm; zero stays zero."""
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.asarray(vectors / np.where(norms > 0, norms, 1.0))
+
+
+def target_domains(
+    targets: Mapping[str, float] | None, task: SelectionTask, *, method: str
+) -> list[int] | None:
+    """Return the domains with a value above 0; None: each domain is its own target.
+
+    Raises:
+        ValueError: One is no domain, or there are none.
+    """
+    if targets is None:
+        return None
+    unknown = sorted(set(targets) - set(task.domains))
+    found = [index for index, name in enumerate(task.domains) if targets.get(name, 0.0) > 0]
+    if unknown or not found:
+        raise ValueError(
+            f"selector {method!r}: targets {dict(targets)} must give a value above 0 to some of "
+            f"the domains {', '.join(task.domains)}"
+        )
+    return found
 
 
 def _own(state: PolicyState) -> PoolState:

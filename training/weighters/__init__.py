@@ -3,10 +3,14 @@
 from collections.abc import Callable, Mapping
 
 from training.config import Setting, WeighterConfig
+from training.weighters.heldout_alignment import make_heldout_alignment
+from training.weighters.loss_reweighting import make_loss_reweighting
 from training.weighters.unweighted import make_unweighted
 from training.weighters.weighter import Weighter, WeightingTask
 
 WEIGHTERS: dict[str, Callable[[Mapping[str, Setting], WeightingTask], Weighter]] = {
+    "alignment": make_heldout_alignment,
+    "loss": make_loss_reweighting,
     "none": make_unweighted,
 }
 
