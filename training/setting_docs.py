@@ -127,7 +127,7 @@ def unknown_key_advice(kind: type, path: Sequence[int | str]) -> str:
         if below is None:
             return ""
         kind = below
-    names = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
+    names = [field.name for field in dataclasses.fields(kind)]
     near = difflib.get_close_matches(str(path[-1]), names, n=1)
     guess = f"did you mean {near[0]!r}? " if near else ""
     return f"{guess}allowed here: {', '.join(names) or 'none'}"
