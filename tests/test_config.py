@@ -10,8 +10,8 @@ from training.config import (
     ModelConfig,
     RunConfig,
     ScheduleConfig,
-    load_run_config,
 )
+from training.run_file import load_run_config
 from training.shards import write_token_shards
 
 RUN = {

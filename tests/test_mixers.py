@@ -69,7 +69,7 @@ def test_every_method_of_the_contract_is_there():
         ("uniform", {"eta": 1.0}, "mixer 'uniform', settings: eta: unknown key"),
         ("proportional", {"temperature": 2}, "temperature: unknown key"),
         ("fixed", {}, "weights: missing"),
-        ("fixed", {"weights": 3}, r"weights: .*\n.*settings of 'fixed': weights"),
+        ("fixed", {"weights": 3}, r"mixer 'fixed', settings: weights: .*got 3"),
         (
             "fixed",
             {"weights": {"code": 0.5, "low": 0.5}},
