@@ -67,15 +67,15 @@ def apportion(weights: Floats, batch_rows: int, carry: Floats) -> tuple[Ints, Fl
     while (missing := batch_rows - sum(rows)) != 0:
         left = [wanted - given for wanted, given in zip(want, rows, strict=True)]
         if missing > 0:
-            for place in sorted(range(len(rows)), key=lambda k: -left[k])[:missing]:
+            by_want = sorted(range(len(rows)), key=left.__getitem__, reverse=True)
+            for place in by_want[:missing]:
                 rows[place] += 1
         else:  # the carry of others owes more than this batch holds: the least urgent rows wait
             served = [place for place, given in enumerate(rows) if given > 0]
             for place in sorted(served, key=left.__getitem__)[:-missing]:
                 rows[place] -= 1
 
-    counts = np.zeros(len(weights), dtype=np.int64)
-    new_carry = np.zeros(len(weights))
-    counts[active] = rows
-    new_carry[active] = [wanted - given for wanted, given in zip(want, rows, strict=True)]
-    return counts, new_carry
+    counts, new_carry = [0] * len(shares), [0.0] * len(shares)
+    for domain, wanted, served_rows in zip(active, want, rows, strict=True):
+        counts[domain], new_carry[domain] = served_rows, wanted - served_rows
+    return np.array(counts, dtype=np.int64), np.array(new_carry)
