@@ -11,14 +11,17 @@ import typer
 from orchestration import (
     acceptance_commands,
     dedup_commands,
+    explain_commands,
     labelling_commands,
     law_commands,
+    method_commands,
     plan_commands,
     preparation_commands,
     proposal_commands,
     scaling_commands,
     skill_commands,
     trace_commands,
+    training_commands,
 )
 
 app = typer.Typer(
@@ -151,8 +154,12 @@ def dev(
     """Start the Dagster UI and daemon on the instance that the demo filled."""
     choose_preset(preset)
     from orchestration import deployments
+    from orchestration.command_errors import one_clear_error
+    from orchestration.device_pool import set_slots
 
     os.environ["DAGSTER_HOME"] = str(deployments.dagster_home())
+    with one_clear_error(), deployments.instance() as instance:
+        set_slots(instance, deployments.launcher().slots)
     command = [sys.executable, "-m", "dagster", "dev", "-w", str(deployments.WORKSPACE)]
     os.execv(sys.executable, [*command, "-h", host, "-p", str(port)])
 
@@ -169,3 +176,6 @@ app.command("fit-scaling", epilog=scaling_commands.FIT_EPILOG)(scaling_commands.
 app.command("plan", epilog=plan_commands.EPILOG)(plan_commands.plan)
 app.command("skill-graph", epilog=skill_commands.EPILOG)(skill_commands.skill_graph)
 app.command("accept", epilog=acceptance_commands.EPILOG)(acceptance_commands.accept)
+app.command("train", epilog=training_commands.EPILOG)(training_commands.train)
+app.command("methods", epilog=method_commands.EPILOG)(method_commands.methods)
+app.command("explain", epilog=explain_commands.EPILOG)(explain_commands.explain)

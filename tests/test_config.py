@@ -11,8 +11,8 @@ from training.config import (
     RunConfig,
     SavedModelConfig,
     ScheduleConfig,
-    load_run_config,
 )
+from training.run_file import load_run_config
 from training.shards import write_token_shards
 
 RUN = {

@@ -150,6 +150,7 @@ def test_streams_progress_through_pipes(tiny_run, tmp_path, write_run):
         for message in messages
         if message["method"] == "report_custom_message"
     ]
+    assert reports.pop() == {"exit_code": 0}
     assert reports[0]["step"] == 1
     assert reports[-1]["step"] == reports[-1]["steps"] == 24
     assert reports[-1]["weights"] == dict.fromkeys(tiny_run.domains, 1 / 3)

@@ -5,8 +5,8 @@ A run file is JSON or YAML. Values are not coerced: a number in quotes is refuse
 
 import hashlib
 import json
+import re
 from collections.abc import Hashable
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -28,6 +28,7 @@ from training.model_config import (
     SavedModelConfig,
 )
 from training.reference_folder import reference_digest
+from training.setting_docs import unknown_key_advice
 from training.shard_format import manifest_digest
 
 __all__ = [
@@ -46,12 +47,23 @@ __all__ = [
     "Setting",
     "UniqueKeyLoader",
     "WeighterConfig",
-    "load_run_config",
+    "unique_keys",
     "validation_message",
 ]
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 _MAX_GRAD_NORM = 1e5
+_WITHOUT_EFFECT = (
+    "run_id",
+    "checkpoint",
+    "device",
+    "num_threads",
+    "execution",
+    "tokenizer",
+    "tensorboard",
+)
+"""Fields of a run that do not change its numbers."""
+
 Setting = float | int | str | bool | dict[str, float] | dict[str, dict[str, float]]
 
 
@@ -106,7 +118,7 @@ class MixerConfig:
     """The rule that yields the sampling weights."""
 
     method: str
-    """Key of training.mixers.MIXERS."""
+    """Name of one of the mixers that `mixwright methods` lists."""
     settings: dict[str, Setting] = Field(default_factory=dict)
     """Settings of the method; the method checks them."""
 
@@ -116,7 +128,7 @@ class WeighterConfig:
     """The rule that weighs the rows of a batch in the loss."""
 
     method: str = "none"
-    """Key of training.weighters.WEIGHTERS."""
+    """Name of one of the weighters that `mixwright methods` lists."""
     settings: dict[str, Setting] = Field(default_factory=dict)
     """Settings of the method; the method checks them."""
 
@@ -126,7 +138,7 @@ class SelectorConfig:
     """The rule that chooses which rows of a domain are drawn."""
 
     method: str = "random"
-    """Key of training.selectors.SELECTORS."""
+    """Name of one of the selectors that `mixwright methods` lists."""
     settings: dict[str, Setting] = Field(default_factory=dict)
     """Settings of the method; the method checks them."""
 
@@ -207,6 +219,10 @@ class RunConfig:
     """Where it runs; auto: CUDA if there is one."""
     num_threads: Count | None = None
     """CPU threads; None: as many as torch chooses."""
+    tokenizer: str | None = None
+    """Folder with the tokenizer.json of the shards, copied into final/; None: not copied."""
+    tensorboard: bool = False
+    """Whether to write TensorBoard event files into tensorboard/, beside metrics.jsonl."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Of the forward and backward passes; parameters and losses are float32. auto: bfloat16 on
     CUDA, float32 on a CPU."""
@@ -217,15 +233,15 @@ class RunConfig:
         """16 hexadecimal digits over all that changes the numbers.
 
         Domains enter with the digests of their shard manifests, a saved model and the reference
-        with that of their files, not with their paths. Left out: run_id, checkpoint, device,
-        num_threads, execution; and settings that came later where they are the default, so that a
-        run from before there were any keeps its digest.
+        with that of their files, not with their paths. Left out: what is in _WITHOUT_EFFECT; and
+        settings that came later where they are the default, so that a run from before there were
+        any keeps its digest.
 
         Raises:
             ValueError: A shard manifest, the saved model or the reference is missing.
         """
         content = json.loads(TypeAdapter(RunConfig).dump_json(self))
-        for field in ("run_id", "checkpoint", "device", "num_threads", "execution"):
+        for field in _WITHOUT_EFFECT:
             del content[field]
         if self.precision == "auto":
             del content["precision"]
@@ -249,14 +265,22 @@ class RunConfig:
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def validation_message(where: str, error: ValidationError) -> str:
-    """One line per mistake: where, key, what is wrong, and the value that was found."""
+def validation_message(where: str, error: ValidationError, kind: type | None = None) -> str:
+    """One line per mistake: where, key, what is wrong, and the value that was found.
+
+    Args:
+        where: File or section.
+        error: What pydantic found.
+        kind: The dataclass that was wanted; with it, an unknown key gets the list of known ones.
+    """
     lines = []
     for mistake in error.errors(include_url=False):
         parts = [str(part) for part in mistake["loc"] if part not in MODEL_KINDS]
         key = ".".join(parts) or "(whole)"
         if mistake["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
-            lines.append(f"{where}: {key}: unknown key; remove it or correct its spelling")
+            advice = unknown_key_advice(kind, mistake["loc"]) if kind is not None else ""
+            known = f" ({advice})" if advice else ""
+            lines.append(f"{where}: {key}: unknown key; remove it or correct its spelling{known}")
         elif mistake["type"] in ("missing", "missing_argument"):
             lines.append(f"{where}: {key}: missing; add it")
         elif mistake["type"] == "value_error":  # our own words, which name the value
@@ -269,7 +293,8 @@ def validation_message(where: str, error: ValidationError) -> str:
     return "\n".join(lines)
 
 
-def _unique_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
+def unique_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """Build a mapping; a repeated key is an error."""
     keys = [key for key, _ in pairs]
     if repeated := [key for key in keys if keys.count(key) > 1]:
         raise ValueError(f"the key {repeated[0]!r} stands there twice; remove one")
@@ -277,47 +302,19 @@ def _unique_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 
 class UniqueKeyLoader(yaml.SafeLoader):
-    """YAML without the rule that the last of two equal keys wins."""
+    """YAML without the rule that the last of two equal keys wins, and with 1e-3 as a number."""
 
     def construct_mapping(
         self, node: yaml.MappingNode, deep: bool = False
     ) -> dict[Hashable, object]:
         """Refuse a repeated key, then do as usual."""
-        _unique_keys([(key.value, None) for key, _ in node.value])
+        unique_keys([(key.value, None) for key, _ in node.value])
         return super().construct_mapping(node, deep)
 
 
-def _read(path: Path) -> str:
-    """Return the file as JSON text."""
-    text = path.read_text(encoding="utf-8")
-    if path.suffix == ".json":
-        return json.dumps(json.loads(text, object_pairs_hook=_unique_keys))
-    if path.suffix in (".yaml", ".yml"):
-        return json.dumps(yaml.load(text, UniqueKeyLoader))
-    raise ValueError(f"a run file ends in .json, .yaml or .yml, got {path.suffix!r}")
-
-
-def load_run_config(path: Path) -> RunConfig:
-    """Read a run file, JSON or YAML. Relative folders are relative to the file.
-
-    Raises:
-        ValueError: The file is missing or unreadable, or a value is wrong; the message names the
-            file, the key and the value.
-    """
-    try:
-        content = _read(path)
-    except (OSError, ValueError, TypeError, yaml.YAMLError) as error:
-        raise ValueError(f"{path}: cannot be read as a run file: {error}") from error
-    try:
-        config = TypeAdapter(RunConfig).validate_json(content)
-    except ValidationError as error:
-        raise ValueError(validation_message(str(path), error)) from error
-    base = path.resolve().parent
-    for domain, folder in config.domains.items():
-        config.domains[domain] = str(base / folder)
-    if isinstance(config.model, SavedModelConfig):
-        saved = replace(config.model, folder=str(base / config.model.folder))
-        config = replace(config, model=saved)
-    if config.reference is not None:
-        config = replace(config, reference=str(base / config.reference))
-    return config
+# YAML 1.1, which PyYAML reads, takes 1e-3 for a text: it wants 1.0e-3.
+UniqueKeyLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"),
+    list("-+.0123456789"),
+)

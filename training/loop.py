@@ -18,6 +18,7 @@ the same bytes as one that was not: final/, ledger/, metrics.jsonl, result.json.
     out/metrics.jsonl  one line per step; step n is the n-th, 0 the state before the first
     out/timings.jsonl  seconds and tokens per second, of all attempts
     out/final/         the trained model, loadable by transformers
+    out/config.json    every setting of the run
     out/result.json    written last
 
 Shapes: D domains, B rows of a batch, T context tokens.
@@ -57,6 +58,7 @@ from training.policy_calls import (
 )
 from training.progress import Progress
 from training.ranks import ALONE, Ranks
+from training.run_folder import copy_tokenizer, require_tokenizer, write_run_config
 from training.run_inputs import open_run_inputs
 from training.run_result import HeldoutLoss, RunResult, finished_result, write_result
 from training.run_session import RunSession, open_session
@@ -117,6 +119,7 @@ def train(
             if done is not None:
                 return done
             inputs = open_run_inputs(config)
+            require_tokenizer(config.tokenizer, inputs.manifest.tokenizer_digest)
         except ValueError as error:
             raise RunRejected(str(error)) from error
         with _torch_settings(config):
@@ -126,6 +129,8 @@ def train(
                 )
             except ValueError as error:
                 raise RunRejected(str(error)) from error
+            if ranks.leads:
+                write_run_config(config, out)
             with session.metrics or nullcontext(), session.writer:
                 return _run(session, progress, on_progress, should_stop or (lambda: False))
 
@@ -266,6 +271,7 @@ def _write_final(session: RunSession, tensors: dict[str, Tensor]) -> None:
     shutil.rmtree(temporary_path(final), ignore_errors=True)
     shutil.rmtree(final, ignore_errors=True)
     save_model(session.model, temporary_path(final), tensors=tensors)
+    copy_tokenizer(session.config.tokenizer, temporary_path(final))
     for path in temporary_path(final).iterdir():
         flush_file(path)
     flush_folder(temporary_path(final))

@@ -133,9 +133,8 @@ def parse_settings(
         # By way of JSON, because strict mode takes a mapping for a dataclass only from there.
         return TypeAdapter(kind).validate_json(json.dumps(dict(settings)))
     except ValidationError as error:
-        known = ", ".join(field.name for field in dataclasses.fields(kind)) or "none"  # type: ignore[arg-type]
-        message = validation_message(f"{role} {method!r}, settings", error)
-        raise ValueError(f"{message}\n(settings of {method!r}: {known})") from error
+        message = validation_message(f"{role} {method!r}, settings", error, kind)
+        raise ValueError(message) from error
 
 
 def pack_state(state: PolicyState) -> dict[str, Json]:

@@ -39,7 +39,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from dagster_pipes import PipesContext
 
-    from training.loop import StepReport
+    from training.config import RunConfig
+    from training.step_report import ProgressCallback, StepReport
 
 EXIT_DIVERGED = 65
 EXIT_REFUSED = 70
@@ -57,16 +58,26 @@ _PIPES_VARIABLE = "DAGSTER_PIPES_CONTEXT"
 _RANK_VARIABLE = "RANK"  # set by torchrun
 
 
-class _StopFlag:
+class StopFlag:
     """Remembers that a signal asked the run to stop."""
 
     def __init__(self) -> None:
         self.signal: int | None = None
 
+    @classmethod
+    def on_signals(cls) -> "StopFlag":
+        """Install a flag that SIGTERM and SIGINT set."""
+        flag = cls()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, flag.set)
+        return flag
+
     def set(self, number: int, _frame: FrameType | None = None) -> None:
+        """Remember a signal; a signal handler."""
         self.signal = number
 
     def __call__(self) -> bool:
+        """Whether a signal came."""
         return self.signal is not None
 
 
@@ -89,6 +100,14 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m training.run", description="Train one model.")
     parser.add_argument("config", type=Path, help="the run, JSON or YAML")
     parser.add_argument("--out", type=Path, required=True, help="folder of the run")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        dest="overrides",
+        help="replace a value of the run, for example schedule.steps=200",
+    )
     parser.add_argument("--plain", action="store_true", help="print a line per report, no \\r")
     parser.add_argument("--parent-pid", type=int, help="end when this parent process ends")
     return parser.parse_args(arguments)
@@ -107,7 +126,7 @@ def _printer(plain: bool) -> Callable[["StepReport"], None]:
     return show
 
 
-def _pipes_sender(pipes: "PipesContext", stop: _StopFlag) -> Callable[["StepReport"], None]:
+def _pipes_sender(pipes: "PipesContext", stop: StopFlag) -> Callable[["StepReport"], None]:
     def send(report: "StepReport") -> None:
         message = {
             "step": report.step,
@@ -141,11 +160,19 @@ def _throttled(show: Callable[["StepReport"], None]) -> Callable[["StepReport"],
     return maybe
 
 
-def _train(
-    options: argparse.Namespace, stop: _StopFlag, show: Callable[["StepReport"], None]
+def run_training(
+    config: "RunConfig", out: Path, *, show: "ProgressCallback", stop: StopFlag
 ) -> int:
+    """Train and return the exit code; what went wrong is logged as one error.
+
+    Args:
+        config: The run.
+        out: Its folder.
+        show: Told of the first and last step, of evaluations, and now and then of the others.
+        stop: Asked before every step.
+    """
     from training.checkpoint import RunLocked
-    from training.config import load_run_config
+    from training.event_files import EventFile
     from training.loop import BatchRefused, OutOfMemory, RunRejected, TrainingDiverged, train
     from training.ranks import join_ranks
 
@@ -157,17 +184,22 @@ def _train(
         OutOfMemory: EXIT_MEMORY,
         OSError: EXIT_IO,
     }
-    try:
-        config = load_run_config(options.config)
-    except ValueError as error:
-        return _failed(EXIT_CONFIG, error)
+    seldom = _throttled(show)
+    events = EventFile(out / "tensorboard") if config.tensorboard else None
+
+    def tell(report: "StepReport") -> None:
+        if events is not None:
+            events.add_report(report)
+        seldom(report)
+
     try:
         with join_ranks(os.environ, device=config.device) as ranks:
-            result = train(
-                config, options.out, ranks=ranks, on_progress=_throttled(show), should_stop=stop
-            )
+            result = train(config, out, ranks=ranks, on_progress=tell, should_stop=stop)
     except tuple(codes) as error:
         return _failed(next(code for kind, code in codes.items() if isinstance(error, kind)), error)
+    finally:
+        if events is not None:
+            events.close()
     if not result.finished:
         # Under torchrun the stop may have come from the signal of another rank.
         kept = "checkpoint written" if config.checkpoint.every_steps else "no checkpoints wanted"
@@ -176,18 +208,30 @@ def _train(
     return 0
 
 
+def _load_and_train(options: argparse.Namespace, stop: StopFlag, show: "ProgressCallback") -> int:
+    from training.run_file import load_run_config
+
+    try:
+        config = load_run_config(options.config, overrides=options.overrides)
+    except ValueError as error:
+        return _failed(EXIT_CONFIG, error)
+    return run_training(config, options.out, show=show, stop=stop)
+
+
 def _failed(code: int, error: Exception) -> int:
     _LOG.error("%s", error)
     return code
 
 
-def _train_with_pipes(options: argparse.Namespace, stop: _StopFlag) -> int:
+def _train_with_pipes(options: argparse.Namespace, stop: StopFlag) -> int:
     from dagster_pipes import open_dagster_pipes
 
     code: int | None = None
     try:
         with open_dagster_pipes() as pipes:
-            code = _train(options, stop, _pipes_sender(pipes, stop))
+            code = _load_and_train(options, stop, _pipes_sender(pipes, stop))
+            # torchrun ends with 1 whatever its processes end with.
+            pipes.report_custom_message({"exit_code": code})
     except OSError as error:
         if code is None:
             return _failed(EXIT_IO, error)
@@ -198,9 +242,7 @@ def _train_with_pipes(options: argparse.Namespace, stop: _StopFlag) -> int:
 def main(arguments: list[str] | None = None) -> int:
     """Run the command and return its exit code."""
     options = _parse(arguments)
-    stop = _StopFlag()
-    signal.signal(signal.SIGTERM, stop.set)
-    signal.signal(signal.SIGINT, stop.set)
+    stop = StopFlag.on_signals()
     launched, rank = _PIPES_VARIABLE in os.environ, os.environ.get(_RANK_VARIABLE)
     # torchrun stands between the launcher and its processes.
     parent = options.parent_pid if rank is None else None
@@ -209,7 +251,7 @@ def main(arguments: list[str] | None = None) -> int:
     logging.basicConfig(format="%(levelname)s: %(message)s", stream=sys.stderr)
     if launched and rank in (None, "0"):
         return _train_with_pipes(options, stop)
-    return _train(options, stop, _printer(options.plain))
+    return _load_and_train(options, stop, _printer(options.plain))
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ every context length. The files are described in training.shard_format.
 
 import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Self
 
@@ -129,7 +130,7 @@ class TokenShards:
         shard = int(np.searchsorted(first_rows, row, side="right")) - 1
         start = (row - int(first_rows[shard])) * context_tokens
         end = start + context_tokens + 1
-        held = self._documents().filter(
+        held = self._documents.filter(
             pl.col("shard") == shard,
             pl.col("start") < end,
             pl.col("start") + pl.col("num_tokens") > start,
@@ -149,6 +150,10 @@ class TokenShards:
             )
         return spans
 
+    def holds(self, document_id: str) -> bool:
+        """Whether a document is in these shards."""
+        return bool((self._documents["document_id"] == document_id).any())
+
     def rows_of_document(self, document_id: str, context_tokens: int) -> Ints:
         """Return the rows that hold a part of a document, ascending.
 
@@ -157,7 +162,7 @@ class TokenShards:
         Raises:
             ValueError: No such document.
         """
-        found = self._documents().filter(pl.col("document_id") == document_id)
+        found = self._documents.filter(pl.col("document_id") == document_id)
         if found.is_empty():
             raise ValueError(
                 f"{self._folder}: no document {document_id!r}; look in the other domains"
@@ -188,6 +193,7 @@ class TokenShards:
                 f"[0, {num_rows})"
             )
 
+    @cached_property
     def _documents(self) -> pl.DataFrame:
         return pl.read_parquet(self._folder / DOCUMENTS_FILE)
 

@@ -23,8 +23,14 @@ class StepReport:
     """Training loss of the step, nats per token."""
     weights: dict[str, float]
     """Weights the step was asked for, by domain."""
+    train: dict[str, float]
+    """Training loss of the domains that were in the batch, nats per token."""
     heldout: dict[str, float] | None
     """Held-out losses after the step, nats per token; None unless evaluated."""
+    learning_rate: float
+    """Of the step."""
+    gradient_norm: float
+    """Before clipping."""
     tokens_per_second: float
     """Training speed of this attempt so far."""
 
@@ -49,7 +55,10 @@ def step_report(
         steps=session.config.schedule.steps,
         loss=measures.loss,
         weights=session.named(measures.plan.requested),
+        train=_train_losses(session.inputs.domains, measures),
         heldout=None if heldout is None else named_losses(session.inputs.domains, heldout),
+        learning_rate=measures.rate,
+        gradient_norm=measures.grad_norm,
         tokens_per_second=session.watch.tokens_per_second(progress.step),
     )
 
@@ -68,16 +77,12 @@ def metrics_line(
     selector are there, with mixer, if they have something to say.
     """
     domains = session.inputs.domains
-    present = [index for index, count in enumerate(measures.plan.counts.tolist()) if count]
     batch_rows = session.config.schedule.batch_rows
     line: dict[str, Json] = {
         "step": progress.step,
         "tokens": progress.step * batch_rows * session.inputs.context_tokens,
         "loss": measures.loss,
-        "train": {
-            domains[index]: float(measures.loss_sums[index] / measures.token_counts[index])
-            for index in present
-        },
+        "train": dict(_train_losses(domains, measures)),
         "requested": by_domain(domains, measures.plan.requested),
         "applied": by_domain(domains, measures.plan.applied),
         "rows": dict(zip(domains, measures.plan.counts.tolist(), strict=True)),
@@ -94,3 +99,12 @@ def metrics_line(
         if said := session.inputs.selector.describe(progress.selector):
             line["selector"] = said
     return line
+
+
+def _train_losses(domains: tuple[str, ...], measures: StepMeasures) -> dict[str, float]:
+    """Key the training losses of the domains in the batch, nats per token."""
+    return {
+        domain: float(measures.loss_sums[index] / measures.token_counts[index])
+        for index, domain in enumerate(domains)
+        if measures.plan.counts[index]
+    }
