@@ -1,7 +1,7 @@
 """The training engine beside bare loops and other loaders, in one run.
 
-    loader       rows of seven domains, 50 million tokens, 16 x 1024, against a memory-mapped file of
-                 random offsets and against datasets.interleave_datasets
+    loader       rows of seven domains, 50 million tokens, 16 x 1024, against random offsets into
+                 memory-mapped files and against datasets.interleave_datasets
     step         the whole loop against model, optimiser and one ready batch
     mixer        ODM, which changes its weights at every step, against fixed weights
     checkpoint   how long a step is held up, against torch.save; resuming, against reading the file
@@ -17,10 +17,17 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from benchmarks.comparison import Comparison, Family, Inputs, by_turns
+
+if TYPE_CHECKING:
+    from training.batch_reader import BatchReader
+    from training.config import RunConfig
+    from training.sampler import Sampler
+    from training.shards import TokenShards
 
 CONTEXT_TOKENS = 1024
 BATCH_ROWS = 16
@@ -170,9 +177,7 @@ def _interleaved(
     return load, share
 
 
-def _time_of_new_weights(
-    sampler: "Sampler", reader: "BatchReader", mixtures: np.ndarray
-) -> str:
+def _time_of_new_weights(sampler: "Sampler", reader: "BatchReader", mixtures: np.ndarray) -> str:
     """How long it takes from new weights to the first batch drawn with them."""
     seconds, state = [], sampler.initial()
     for weights in mixtures:
