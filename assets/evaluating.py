@@ -48,6 +48,8 @@ COSTED = (
     "tokenizer",
     "token_shards",
     "shard_profile",
+    "skill_runs",
+    "skill_graph",
     "swarm",
     "proxy_runs",
     "mixing_law",

@@ -6,6 +6,7 @@ loads: `MIXWRIGHT_PRESET` names the preset (default: demo).
 
 import os
 from dataclasses import asdict, dataclass
+from itertools import combinations
 
 import dagster as dg
 
@@ -55,9 +56,37 @@ TRAINING_RUNS: dict[str, TrainingRun] = {
     )
 }
 
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SkillRun:
+    """What one partition of `skill_runs` trains."""
+
+    trained: tuple[str, ...]
+    """Domains, equal shares; none: all of them, natural shares."""
+    seed: int
+    """Its seed."""
+
+    @property
+    def key(self) -> str:
+        """`<domains or natural>-s<seed>-<digest of all that the preset says of the run>`."""
+        spec = {"trained": self.trained, "proxy": config_digest(PRESET.proxy), "seed": self.seed}
+        return run_key(f"{'-'.join(self.trained) or 'natural'}-s{self.seed}", spec)
+
+
+def _skill_runs() -> list[SkillRun]:
+    if PRESET.skills is None:
+        return []
+    sizes = (0, 1, 2) if PRESET.skills.pairs else (0, 1)
+    chosen = [trained for size in sizes for trained in combinations(DOMAINS, size)]
+    return [SkillRun(trained=trained, seed=s) for s in PRESET.skills.seeds for trained in chosen]
+
+
+SKILL_RUNS: dict[str, SkillRun] = {run.key: run for run in _skill_runs()}
+
 corpus_partitions = dg.StaticPartitionsDefinition(list(CATALOGUE))
 domain_partitions = dg.StaticPartitionsDefinition(list(DOMAINS))
 proxy_run_partitions = dg.DynamicPartitionsDefinition(name="proxy_run")
+skill_run_partitions = dg.StaticPartitionsDefinition(list(SKILL_RUNS))
 training_run_partitions = dg.StaticPartitionsDefinition(list(TRAINING_RUNS))
 corpus_to_domain = dg.StaticPartitionMapping(
     {name: corpus.domain for name, corpus in CATALOGUE.items()}
@@ -88,6 +117,8 @@ def current_partitions(lake: Lake, asset: str) -> list[str]:
     if asset == "proxy_runs":
         design = lake.find("swarm")
         return [] if design is None else list(read_swarm(design.folder).run_ids)
+    if asset == "skill_runs":
+        return list(SKILL_RUNS)
     assert asset in ("training_runs", "evaluations"), f"{asset} has no partitions"
     return list(TRAINING_RUNS)
 

@@ -68,6 +68,16 @@ class RunShape:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class SkillStudy:
+    """Which trainings the skill graph is learnt from."""
+
+    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+    """Every training is repeated with each; fewer than three seeds decide nothing."""
+    pairs: bool = True
+    """Whether to train on every two domains too: K (K + 1) / 2 trainings a seed instead of K."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class Preset:
     """One experiment."""
 
@@ -95,6 +105,8 @@ class Preset:
     """One training run."""
     methods: Annotated[dict[Name, MixerConfig], Field(min_length=1)]
     """Training runs: label -> mixer. The method `plan` trains on the proposed weights."""
+    skills: SkillStudy | None = None
+    """How the skill graph is learnt, by trainings of the shape of the proxies. None: it is not."""
     deduplication: DeduplicationConfig = DeduplicationConfig()
     """What counts as a copy, and of which corpora the copies stay."""
     seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
@@ -116,8 +128,10 @@ class Preset:
                     f"methods.{label}.settings: the method {PLAN!r} has none, got "
                     f"{sorted(mixer.settings)}; remove them"
                 )
-        if len(set(self.seeds)) != len(self.seeds):
-            raise ValueError(f"seeds: a seed stands there twice in {self.seeds}; remove one")
+        studied = [] if self.skills is None else self.skills.seeds
+        for where, seeds in (("seeds", self.seeds), ("skills.seeds", studied)):
+            if len(set(seeds)) != len(seeds):
+                raise ValueError(f"{where}: a seed stands there twice in {seeds}; remove one")
         if self.proxy.num_tokens > self.target.num_tokens:
             raise ValueError(
                 f"a proxy of {self.proxy.num_tokens} tokens is longer than its target of "

@@ -45,6 +45,8 @@ class Inputs:
     """Folder of Parquet files with `id` and `text`; None: the fixture corpora, where they serve."""
     peer_python: Path | None
     """Interpreter of an environment with the peers of preparation; None: there is none."""
+    turns: int = 3
+    """How often each step of preparation and deduplication runs."""
     reference: Path | None = None
     """Folder of published runs as CSV; None: runs are generated from known laws."""
 

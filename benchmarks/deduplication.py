@@ -42,7 +42,7 @@ def measure(inputs: Inputs) -> Family:
             rows=[],
             notes=["It compares with datatrove on real text: give --corpora and --peer-python."],
         )
-    rows, notes = compare(inputs.corpora, inputs.peer_python)
+    rows, notes = compare(inputs.corpora, inputs.peer_python, turns=inputs.turns)
     return Family(rows=rows, notes=notes)
 
 

@@ -226,7 +226,7 @@ def measure(inputs: Inputs) -> Family:
     """Measure the family for `make bench`; nothing without corpora."""
     if inputs.corpora is None:
         return Family(rows=[], notes=["It needs real text: give --corpora."])
-    rows, notes = compare(inputs.corpora, inputs.peer_python)
+    rows, notes = compare(inputs.corpora, inputs.peer_python, turns=inputs.turns)
     return Family(rows=rows, notes=notes)
 
 

@@ -89,6 +89,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--corpora", type=Path, help="folder of Parquet files with id and text")
     parser.add_argument("--peer-python", type=Path, help="Python of an environment with datatrove")
+    parser.add_argument("--turns", type=int, default=3, help="of preparation and deduplication")
     parser.add_argument(
         "--reference",
         type=Path,
@@ -101,7 +102,12 @@ def main() -> None:
         parser.error(f"{given.peer_python}: no such Python; make an environment with datatrove")
     if given.reference is not None and not (given.reference / PUBLISHED_RUNS).is_file():
         parser.error(f"{given.reference}: holds no {PUBLISHED_RUNS}; leave the option out")
-    inputs = Inputs(corpora=given.corpora, peer_python=given.peer_python, reference=given.reference)
+    inputs = Inputs(
+        corpora=given.corpora,
+        peer_python=given.peer_python,
+        turns=given.turns,
+        reference=given.reference,
+    )
     sections = read_sections(RESULTS.read_text() if RESULTS.exists() else "")
     for name in given.only or FAMILIES:
         family = FAMILIES[name](inputs)

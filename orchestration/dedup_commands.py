@@ -6,12 +6,8 @@ from typing import Annotated, Literal
 
 import typer
 
-TextColumn = Annotated[str, typer.Option(help="Column of the texts.")]
-IdColumn = Annotated[
-    str | None, typer.Option(help="Column of the ids. Default: id, or file and row number.")
-]
-Out = Annotated[Path, typer.Option(help="Folder to write; a former result there is replaced.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
+from orchestration.preparation_commands import AsJson, IdColumn, Out, TextColumn
+
 DEDUP_EXAMPLES = """Examples:
 
 mixwright dedup corpus.parquet --out deduplicated

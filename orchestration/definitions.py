@@ -13,10 +13,12 @@ from assets import (
     mixing,
     preparation,
     proxies,
+    skills,
     tokens,
 )
 from assets import training_runs as training
 from assets.lake import Lake
+from assets.partitions import PRESET
 from orchestration import deployments, refresh
 
 warnings.filterwarnings("ignore", category=dg.PreviewWarning)  # partitioned asset checks
@@ -32,6 +34,7 @@ ASSET_MODULES = [
     mixing,
     training,
     evaluating,
+    *([skills] if PRESET.skills else []),
 ]
 
 

@@ -22,7 +22,13 @@ from rich.progress import (
 from assets.freshness import stale_reason
 from assets.gates import lets_consumers_through, missing_verdicts
 from assets.lake import Lake
-from assets.partitions import CATALOGUE, DOMAINS, TRAINING_RUNS, current_partitions
+from assets.partitions import (
+    CATALOGUE,
+    DOMAINS,
+    SKILL_RUNS,
+    TRAINING_RUNS,
+    current_partitions,
+)
 from orchestration import deployments
 from orchestration.device_pool import release_dead_slots
 from orchestration.execution import Outcome, Task, definitions, run_tasks
@@ -68,6 +74,21 @@ def _whole(_: Lake) -> list[str | None]:
     return [None]
 
 
+def _skill_stages() -> tuple[Stage, ...]:
+    """None where the preset studies no skills."""
+    if not SKILL_RUNS:
+        return ()
+    return (
+        Stage(
+            title="skill runs",
+            assets=("skill_runs",),
+            partitions=lambda _: list(SKILL_RUNS),
+            num_workers=TRAININGS_AT_A_TIME,
+        ),
+        Stage(title="skill graph", assets=("skill_graph",), partitions=_whole, required=False),
+    )
+
+
 STAGES = (
     Stage(
         title="corpora: read, judge, profile, clean",
@@ -84,6 +105,7 @@ STAGES = (
     Stage(title="tokenizer", assets=("tokenizer",), partitions=_whole),
     Stage(title="token shards", assets=("token_shards",), partitions=lambda _: list(DOMAINS)),
     Stage(title="profile of all shards", assets=("shard_profile",), partitions=_whole),
+    *_skill_stages(),
     Stage(title="swarm of mixtures", assets=("swarm",), partitions=_whole),
     Stage(
         title="proxy runs",

@@ -39,6 +39,26 @@ def test_sizes_names_and_edges():
     assert CHAIN.half_learnt_nats(2) == pytest.approx(expected)
 
 
+def test_chains_have_keys_facts_and_names_of_their_own():
+    two = PlantedChain(num_keys=10, num_values=3, depth=2, num_chains=2, seed=4)
+    assert two.skills == ("a_sum_1", "a_sum_2", "b_sum_1", "b_sum_2")
+    assert two.edges == {("a_sum_1", "a_sum_2"), ("b_sum_1", "b_sum_2")}
+    assert two.vocab_size == 1 + 3 + 2 * (2 + 10)
+    facts = two.facts()
+    assert len(facts) == 20
+    assert (facts[:10] != facts[10:]).any()
+    rows = two.sequences(2, 40, np.random.default_rng(0), chain=1)
+    assert (rows[:, 0] == 4).all()
+    keys, answers = rows[:, 1:].reshape(-1, 3)[:, :2] - 8, rows[:, 1:].reshape(-1, 3)[:, 2] - 5
+    assert keys.min() >= 10
+    assert keys.max() < 20
+    np.testing.assert_array_equal(answers, facts[keys].sum(axis=1) % 3)
+    with pytest.raises(ValueError, match=r"chain must be in 0 \.\. 1, got 2"):
+        two.sequences(1, 5, np.random.default_rng(0), chain=2)
+    with pytest.raises(ValueError, match="num_chains must be"):
+        PlantedChain(num_chains=0)
+
+
 def test_a_row_of_the_shards_is_one_sequence(tmp_path):
     folders = write_planted_chain(CHAIN, tmp_path, num_train=20, num_heldout=5, seed=3)
     assert list(folders) == ["sum_1", "sum_2", "sum_3"]

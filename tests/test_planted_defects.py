@@ -1,7 +1,8 @@
-"""Defects planted among sound documents: cleaning removes or mends them and spares the rest.
+"""Six defects planted among sound documents: preparation removes or mends them, spares the rest.
 
 Each planted document is a sound one with one defect. Boilerplate and another language must be
-rejected, damage of the encoding rejected or mended, personal and secret data replaced.
+rejected, damage of the encoding rejected or mended, personal and secret data replaced; of what is
+kept, near-copies of another document must be found, and documents with an evaluation item.
 """
 
 import numpy as np
@@ -10,6 +11,9 @@ import pytest
 
 from quality.cleaning import clean_corpus
 from quality.cleaning_profiles import find_profile
+from quality.decontamination import EvaluationIndex
+from quality.dedup.clusters import DeduplicationConfig, find_clusters
+from quality.dedup.fingerprints import fingerprint
 from quality.document_batches import DOCUMENTS, RAW_COLUMNS
 from quality.pii.redaction import count_pii
 
@@ -98,11 +102,31 @@ def with_personal_data(rng, text):
     return f"{text[:at]} {secrets[rng.integers(len(secrets))]}{text[at:]}"
 
 
+def with_few_words_replaced(rng, text):
+    words = text.split(" ")
+    for place in rng.choice(np.arange(12, len(words)), max(1, len(words) // 100), replace=False):
+        words[place] = "something"
+    return " ".join(words)
+
+
+def exam_item(number):
+    """Twenty made-up words that stand nowhere else."""
+    rng = np.random.default_rng(number)
+    return " ".join("".join(rng.choice(list("aeilmnorst"), size=5)) for _ in range(20))
+
+
+def with_exam_item(rng, text):
+    number = int(text[len("This is what is told of the year ") :].split(".")[0]) - 1200
+    return text.replace("\n", f"\nSomebody asked: {exam_item(number)}? Nobody knew. ", 1)
+
+
 PLANTS = {
     "boilerplate": with_boilerplate,
     "language": in_another_language,
     "encoding": with_damage,
     "pii": with_personal_data,
+    "near": with_few_words_replaced,
+    "leak": with_exam_item,
 }
 
 
@@ -116,6 +140,8 @@ def outcome(tmp_path_factory):
         kind = "clean" if number < NUM_CLEAN else list(PLANTS)[number % len(PLANTS)]
         name = f"{kind}-{number}"
         sound[name] = sound_text(rng, number)
+        if kind == "near":  # of a sound document that is there as well
+            sound[name] = sound[f"clean-{number - NUM_CLEAN}"]
         planted[name] = sound[name] if kind == "clean" else PLANTS[kind](rng, sound[name])
     order = rng.permutation(list(planted)).tolist()
     frame = pl.DataFrame({"id": order, "text": [planted[name] for name in order]})
@@ -167,3 +193,32 @@ def test_personal_data_is_replaced_and_the_document_kept(outcome):
     assert len(left) <= (1 - MIN_REMOVED) * NUM_PLANTED, [planted[name][:300] for name in left]
     assert sum("<" in kept.get(name, "") for name in names) >= MIN_REMOVED * NUM_PLANTED
     assert count_pii(pl.Series(list(kept.values()))).sum_horizontal().sum() == 0
+
+
+def test_near_copies_are_found_and_nothing_else_goes(outcome):
+    _, _, kept = outcome
+    prints = fingerprint(
+        pl.Series("id", list(kept), dtype=pl.String),
+        pl.Series("text", list(kept.values()), dtype=pl.String),
+        DeduplicationConfig().signatures,
+    )
+    removed = set(find_clusters({"all": prints}).filter(pl.col("kind") != "kept")["id"])
+    pairs = {name: f"clean-{int(name[5:]) - NUM_CLEAN}" for name in named(kept, "near")}
+    found = [name for name, original in pairs.items() if len({name, original} & removed) == 1]
+    assert len(pairs) >= MIN_REMOVED * NUM_PLANTED
+    assert len(found) >= MIN_REMOVED * len(pairs)
+    innocent = removed - set(pairs) - set(pairs.values())
+    assert len(innocent) <= MAX_CLEAN_TOUCHED * NUM_CLEAN, sorted(innocent)[:5]
+
+
+def test_documents_with_an_evaluation_item_are_found_and_no_others(outcome):
+    _, _, kept = outcome
+    numbers = [int(name[5:]) for name in named(kept, "leak")]
+    exam = EvaluationIndex(
+        [("exam", pl.Series(map(str, numbers)), pl.Series(map(exam_item, numbers)))]
+    )
+    texts = pl.Series(list(kept.values()), dtype=pl.String)
+    rows = exam.find(texts)
+    found = {(list(kept)[row], item) for row, item in rows.select("row", "item_id").iter_rows()}
+    assert len(numbers) >= MIN_REMOVED * NUM_PLANTED
+    assert found == {(f"leak-{number}", str(number)) for number in numbers}

@@ -79,6 +79,8 @@ def test_fixed_weights_that_sum_to_one_are_a_method(tmp_path):
         (("proxy/model/num_heads", 3), "proxy.model: hidden_size 32 must be a multiple of 2 *"),
         (("tokenizer/vocab_size", 256), "tokenizer.vocab_size: Input should be greater than"),
         (("law", "cubic"), "law: unknown law 'cubic'; choose one of ['additive'"),
+        (("skills", {"seeds": [1, 1]}), "skills.seeds: a seed stands there twice in [1, 1]"),
+        (("skills", {"pairs": False}), "skills.seeds: missing; add it"),
         (("plan/within_runs", 2), "plan.within_runs: Input should be less than or equal to 1"),
         (("seeds", []), "seeds: List should have at least 1 item"),
         (("seeds", [-1]), "seeds.0: Input should be greater than or equal to 0, got -1"),

@@ -189,6 +189,14 @@ def test_harm_caps_and_reuse_hold_within_the_region():
     assert kept.mixture()["web"] == pytest.approx(2 * kept.mixture()["code"])
 
 
+def test_harm_that_the_region_forces_is_told_with_it():
+    prior = {"web": 0.2, "code": 0.6, "math": 0.2}
+    config = ProposalConfig(max_epochs=None, within_runs=0.0, do_no_harm={"code": 0.0})
+    wanted = "within floors, caps and reach of the runs no mixture keeps .* for code by"
+    with pytest.raises(ValueError, match=wanted):
+        propose(laws(), prior, refits=refits(), config=config, run_weights=TRIANGLE)
+
+
 def test_many_domains_and_runs_are_certified_inside():
     rng = np.random.default_rng(3)
     runs = rng.dirichlet(4 * np.ones(8), size=40)

@@ -36,6 +36,7 @@ class BatchReader:
         self._shard_starts: Ints = np.concatenate(starts)
         self._domain_starts: Ints = np.array(totals[:-1], dtype=np.int64)
         self._num_rows: Ints = np.diff(totals)
+        self._limits = self._num_rows.astype(np.uint64)
         self._dtype = self._tokens[0].dtype
 
     def read(self, domain_index: Ints, rows: Ints) -> StoredTokens:
@@ -48,7 +49,8 @@ class BatchReader:
         Raises:
             ValueError: A row that does not exist.
         """
-        if ((rows < 0) | (rows >= self._num_rows[domain_index])).any():
+        # Seen as unsigned, a negative row is larger than any that exists.
+        if (rows.view(np.uint64) >= self._limits[domain_index]).any():
             raise ValueError(f"rows {rows.tolist()} are not all in {self._num_rows.tolist()}")
         places = self._domain_starts[domain_index] + rows
         shards = self._shard_starts.searchsorted(places, side="right") - 1

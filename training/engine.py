@@ -79,7 +79,7 @@ class Engine:
             self._trained = self._averaging = DistributedDataParallel(
                 _TokenLosses(self.model),
                 device_ids=[device.index] if device.type == "cuda" else None,
-                broadcast_buffers=False,
+                forward_sync_buffers=False,
                 gradient_as_bucket_view=True,
             )
         self._compiled = how.compile

@@ -13,19 +13,23 @@ facts in the mixture the sum of two is a small table. These edges are planted:
 
     sum_1 -> sum_h   for all h > 1
 
+Several such chains, each with keys and facts of its own, have nothing to give to each other: with
+two, `a_sum_1 -> a_sum_2` and `b_sum_1 -> b_sum_2` are two edges of twelve.
+
 Source: made for this project in place of LEGO and addition of Chen et al. 2023, "Skill-it!",
 arXiv:2307.14430, which take a model of 125 million parameters thousands of steps. Following links
 within a row (one hop, two hops) was tried first: a hundred thousand parameters learn the first hop
 only after a thousand steps, and the second not much later without it (docs/log.md).
 
-Tokens: 0 end of sequence, 1 .. depth skills, then M values, then K keys.
-Shapes: N sequences.
+Tokens: 0 end of sequence, then the skills of each chain, M values, K keys of each chain.
+Shapes: C chains, N sequences.
 """
 
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from string import ascii_lowercase
 
 import numpy as np
 
@@ -45,6 +49,8 @@ class PlantedChain:
     """M, values of a fact, at least 2; each has the same number of keys, but for one."""
     depth: int = 2
     """Most facts in a sum; the skills are sum_1 to sum_<depth>."""
+    num_chains: int = 1
+    """C, at most 26."""
     seed: int = 0
     """Of the facts."""
 
@@ -55,16 +61,23 @@ class PlantedChain:
                 "need depth >= 2, num_values >= 2 and num_keys >= num_values, got "
                 f"{self.depth}, {self.num_values}, {self.num_keys}"
             )
+        if not 1 <= self.num_chains <= len(ascii_lowercase):
+            raise ValueError(f"num_chains must be in 1 .. 26, got {self.num_chains}")
 
     @property
     def skills(self) -> tuple[str, ...]:
-        """Names, the prerequisite first."""
-        return tuple(f"sum_{terms}" for terms in range(1, self.depth + 1))
+        """Names, chain by chain, the prerequisite first."""
+        return tuple(name for chain in range(self.num_chains) for name in self._names(chain))
+
+    def _names(self, chain: int) -> tuple[str, ...]:
+        prefix = f"{ascii_lowercase[chain]}_" if self.num_chains > 1 else ""
+        return tuple(f"{prefix}sum_{terms}" for terms in range(1, self.depth + 1))
 
     @property
     def edges(self) -> frozenset[tuple[str, str]]:
         """Planted edges (prerequisite, skill)."""
-        return frozenset((self.skills[0], skill) for skill in self.skills[1:])
+        chains = [self._names(chain) for chain in range(self.num_chains)]
+        return frozenset((names[0], skill) for names in chains for skill in names[1:])
 
     @property
     def num_slots(self) -> int:
@@ -80,12 +93,13 @@ class PlantedChain:
     @property
     def vocab_size(self) -> int:
         """Number of different tokens."""
-        return 1 + self.depth + self.num_values + self.num_keys
+        return 1 + self.num_values + self.num_chains * (self.depth + self.num_keys)
 
     def facts(self) -> Ints:
-        """Value of every key, shape (K,)."""
+        """Value of every key, chain by chain, shape (C K,)."""
         values = np.arange(self.num_keys, dtype=np.int64) % self.num_values
-        return np.random.default_rng(self.seed).permutation(values)
+        rng = np.random.default_rng(self.seed)
+        return np.concatenate([rng.permutation(values) for _ in range(self.num_chains)])
 
     def half_learnt_nats(self, terms: int) -> float:
         """Held-out loss half-way between knowing no answer and all, nats per token.
@@ -97,27 +111,32 @@ class PlantedChain:
         nats = questions * (terms * math.log(self.num_keys) + math.log(self.num_values) / 2)
         return nats / self.context_tokens
 
-    def sequences(self, terms: int, num_sequences: int, rng: np.random.Generator) -> Ints:
+    def sequences(
+        self, terms: int, num_sequences: int, rng: np.random.Generator, *, chain: int = 0
+    ) -> Ints:
         """Draw sequences of one skill without their end, shape (N, num_slots + 1).
 
         Args:
             terms: Facts in a sum, 1 to depth.
             num_sequences: N.
             rng: Source of the keys.
+            chain: Which, 0 to C - 1.
 
         Raises:
-            ValueError: Terms outside the depth.
+            ValueError: Terms outside the depth, or no such chain.
         """
         if not 1 <= terms <= self.depth:
             raise ValueError(f"terms must be in 1 .. {self.depth}, got {terms}")
+        if not 0 <= chain < self.num_chains:
+            raise ValueError(f"chain must be in 0 .. {self.num_chains - 1}, got {chain}")
         shape = (num_sequences, self.num_slots // (terms + 1), terms)
-        keys = rng.integers(self.num_keys, size=shape)
+        keys = chain * self.num_keys + rng.integers(self.num_keys, size=shape)
         answers = self.facts()[keys].sum(axis=2, keepdims=True) % self.num_values
-        first_value = 1 + self.depth
+        first_value = 1 + self.num_chains * self.depth
         questions = np.concatenate(
             [first_value + self.num_values + keys, first_value + answers], axis=2
         )
-        skill = np.full((num_sequences, 1), terms)
+        skill = np.full((num_sequences, 1), chain * self.depth + terms)
         return np.concatenate([skill, questions.reshape(num_sequences, -1)], axis=1)
 
 
@@ -140,16 +159,19 @@ def write_planted_chain(
     if min(num_train, num_heldout) < 2:
         raise ValueError(f"need at least two sequences each, got {num_train} and {num_heldout}")
     folders = {skill: out / skill for skill in chain.skills}
-    for terms, folder in enumerate(folders.values(), start=1):
+    for index, folder in enumerate(folders.values()):
+        which, terms = divmod(index, chain.depth)
         for split, (name, number) in enumerate((("train", num_train), ("heldout", num_heldout))):
             (folder / name).mkdir(parents=True)
-            tokens = chain.sequences(terms, number, np.random.default_rng([seed, terms, split]))
+            rng = np.random.default_rng([seed, index + 1, split])
+            tokens = chain.sequences(terms + 1, number, rng, chain=which)
             write_token_shards(
                 _documents(tokens, prefix=f"{folder.name}-{name}"),
                 folder / name,
                 vocab_size=chain.vocab_size,
                 eos_id=0,
-                tokenizer_digest=f"planted-{chain.num_keys}-{chain.num_values}-{chain.depth}",
+                tokenizer_digest=f"planted-{chain.num_chains}-{chain.num_keys}-{chain.num_values}-"
+                f"{chain.depth}",
             )
     return folders
 

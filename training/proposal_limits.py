@@ -16,7 +16,7 @@ import numpy as np
 
 from training.arrays import Floats, require_simplex
 from training.mixture_reuse import MixtureReuse, coordinates
-from training.run_region import RunRegion
+from training.run_region import MARGIN, RunRegion
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -165,7 +165,8 @@ def _require_region(limits: Limits, region: RunRegion, availability: Availabilit
             f"runs with {region.weights.shape[1]} domains for {len(limits.domains)} domains"
         )
     distance, point = region.nearest(limits.matrix, limits.low, limits.high)
-    if distance <= region.aim:
+    reach = region.aim - MARGIN / 2  # strictly inside, or the solvers have no room
+    if distance <= reach:
         return
     listed = ", ".join(f"{d} {p:.4f}" for d, p in zip(limits.domains, point, strict=True))
     message = (
@@ -178,7 +179,7 @@ def _require_region(limits: Limits, region: RunRegion, availability: Availabilit
         def near(high: Floats) -> bool:
             if (high < limits.low).any() or high.sum() < 1:
                 return False
-            return region.nearest(limits.matrix, limits.low, high)[0] <= region.aim
+            return region.nearest(limits.matrix, limits.low, high)[0] <= reach
 
         largest = largest_budget_where(near, limits, availability)
         if largest is not None:

@@ -189,8 +189,9 @@ def harm_message(
         if excess > 0
     )
     proof = "no mixture" if config.solver == "certified" else "none of the candidates"
+    where = "floors and caps" if limits.region is None else "floors, caps and reach of the runs"
     message = (
-        f"do_no_harm: within floors and caps {proof} keeps every protected loss within its "
+        f"do_no_harm: within {where} {proof} keeps every protected loss within its "
         f"tolerance; the least bad one exceeds it for {broken}"
     )
     if availability is None or availability.max_epochs is None or config.solver == "candidates":

@@ -53,7 +53,7 @@ def write_tensors(tensors: dict[str, Tensor], path: Path) -> str:
             "data_offsets": [begin, end],
         }
     text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)
+    text += b" " * (-(8 + len(text)) % 16)
     digest = hashlib.sha256()
     with path.open("wb", buffering=0) as file:
         for content in (len(text).to_bytes(8, "little"), text):
@@ -89,7 +89,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], str]:
         header = json.loads(bytes(view[8:start]))
         whole = torch.from_numpy(content)[start:]
         tensors = {
-            name: whole[entry["data_offsets"][0] : entry["data_offsets"][1]]
+            name: _aligned(whole[entry["data_offsets"][0] : entry["data_offsets"][1]])
             .view(_DTYPES[entry["dtype"]])
             .view(entry["shape"])
             for name, entry in header.items()
@@ -98,6 +98,14 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], str]:
     except (ValueError, KeyError, TypeError, RuntimeError) as error:
         raise ValueError(f"{path} is no safetensors file: {error}") from error
     return tensors, digest.hexdigest()
+
+
+def _aligned(data: Tensor) -> Tensor:
+    """Return bytes at an address that any type may have; wide types come first, so few are copied.
+
+    torch reads the state of a random generator, which is bytes to it, as numbers.
+    """
+    return data if data.data_ptr() % 8 == 0 else data.clone()
 
 
 def _bytes(tensor: Tensor) -> Tensor:
