@@ -32,8 +32,11 @@ EXIT_RESUMABLE = 75
 """The process wrote a checkpoint and wants to be started again (EX_TEMPFAIL)."""
 EXITS_CONFIGURATION = frozenset({2, 78})
 """Wrong command line or configuration (EX_CONFIG): starting it again would change nothing."""
-EXITS_FINAL = frozenset({65, 70})
-"""The loss is not finite, or no batch can be drawn: another attempt would end the same way."""
+EXITS_FINAL = frozenset({65, 70, 71, 73})
+"""The loss is not finite, no batch can be drawn, a step does not fit into the memory, or another
+process trains in the folder: another attempt would end the same way."""
+EXIT_KEY = "exit_code"
+"""Key of the custom message with which the training process says its exit code itself."""
 TAIL_LINES = 30
 """Last lines of output that an error message carries."""
 
@@ -83,7 +86,7 @@ class TrainingPipesClient(dg.ConfigurableResource):  # type: ignore[type-arg]
         # Closing the session has read the last messages.
         observer.observe(at_once=True)
         if process.returncode != 0:
-            raise _failure(process.returncode, tail)
+            raise _failure(_exit_code(process.returncode, session), tail)
         return dg.PipesClientCompletedInvocation(session)
 
     @contextmanager
@@ -162,7 +165,11 @@ class _Observer:
 
     def observe(self, *, at_once: bool = False) -> None:
         """Report the newest message if it is new and the last report is old enough."""
-        messages = self._session.get_custom_messages()
+        messages = [
+            message
+            for message in self._session.get_custom_messages()
+            if not (isinstance(message, Mapping) and EXIT_KEY in message)
+        ]
         now = time.monotonic()
         if len(messages) == self._num_seen:
             return
@@ -217,6 +224,16 @@ def _signal_group(process: subprocess.Popen[str], number: signal.Signals) -> Non
         os.killpg(process.pid, number)
     except ProcessLookupError:
         return  # all of it has ended
+
+
+def _exit_code(code: int, session: dg.PipesSession) -> int:
+    """Return what the training process said of its end if a wrapper like torchrun ended with 1."""
+    said = [
+        int(message[EXIT_KEY])
+        for message in session.get_custom_messages()
+        if isinstance(message, Mapping) and EXIT_KEY in message
+    ]
+    return said[-1] if code == 1 and said and said[-1] != 0 else code
 
 
 def _failure(code: int, tail: Sequence[str]) -> dg.Failure:

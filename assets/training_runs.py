@@ -1,8 +1,6 @@
 """Group training: one run per method and seed, in a process of its own."""
 
-import os
 import shutil
-import sys
 from pathlib import Path
 
 import dagster as dg
@@ -12,10 +10,10 @@ from pydantic import TypeAdapter
 
 from assets.gates import GateOverride, require_gates
 from assets.lake import Artifact, Lake, publishing, write_json
+from assets.launchers.training_launcher import TrainingLauncher
 from assets.mixing import planned_weights, training_plan
 from assets.partitions import OWNERS, PRESET, TRAINING_RUNS, training_run_partitions
 from assets.pictures import training_losses_picture, weights_picture
-from assets.pipes import TrainingPipesClient
 from assets.presets import config_digest
 from assets.run_configs import target_config, token_artifacts
 from assets.tables import table_metadata
@@ -24,6 +22,12 @@ from training.config import RunConfig
 from training.run_result import RunResult, read_result
 
 GROUP = "training"
+POOL = "gpu"
+"""Trainings share it; `mixwright dev` gives it as many slots as the launcher takes trainings."""
+RETRIES = dg.RetryPolicy(max_retries=3)
+"""A training that was stopped or killed goes on at its last checkpoint. One that would end the same
+way again says so (assets.pipes), and is not retried."""
+RUN_CONFIG_FILE = "config.json"
 PUBLISHED = ("final", "ledger", "metrics.jsonl", "result.json")
 """What a finished run leaves: no timings, so an interrupted run publishes the same bytes."""
 
@@ -35,12 +39,14 @@ PUBLISHED = ("final", "ledger", "metrics.jsonl", "result.json")
     kinds={"pytorch"},
     owners=OWNERS,
     code_version=f"1-{config_digest(PRESET.target)}",
+    pool=POOL,
+    retry_policy=RETRIES,
 )
 def training_runs(
     context: dg.AssetExecutionContext,
     config: GateOverride,
     lake: Lake,
-    pipes: TrainingPipesClient,
+    launcher: TrainingLauncher,
 ) -> dg.MaterializeResult[None]:
     """A trained model, its ledger of every row drawn, and its metrics; resumes where it stopped."""
     run = TRAINING_RUNS[context.partition_key]
@@ -55,7 +61,10 @@ def training_runs(
     config_of_run = target_config(run, shards, planned)
     work = lake.work_folder("training_runs", run.key, config_of_run.digest())
     with publishing(context, lake, inputs=inputs) as draft:
-        _train(context, pipes, config_of_run, work)
+        config_file = work / RUN_CONFIG_FILE
+        # At once: a trainer that holds the folder may be reading the file.
+        write_json(config_file, TypeAdapter(RunConfig).dump_python(config_of_run, mode="json"))
+        launcher.launch(context, config_file=config_file, out=work)
         for name in PUBLISHED:
             copy = shutil.copytree if (work / name).is_dir() else shutil.copy2
             copy(work / name, draft.folder / name)
@@ -76,18 +85,6 @@ def training_runs(
             "sampling_weights": weights_picture(draft.artifact),
         }
     )
-
-
-def _train(
-    context: dg.AssetExecutionContext, pipes: TrainingPipesClient, run: RunConfig, work: Path
-) -> None:
-    """Run the training process to its end; it resumes from the checkpoints in `work`."""
-    config_file = work / "config.json"
-    # At once: a trainer that holds the folder may be reading the file.
-    write_json(config_file, TypeAdapter(RunConfig).dump_python(run, mode="json"))
-    command = [sys.executable, "-m", "training.run", str(config_file), "--out", str(work)]
-    command += ["--parent-pid", str(os.getpid())]
-    pipes.run(context=context, command=command, env={"OMP_NUM_THREADS": "1"})
 
 
 def _gpu_cost(work: Path) -> dict[str, float]:

@@ -11,14 +11,17 @@ import typer
 from orchestration import (
     acceptance_commands,
     dedup_commands,
+    explain_commands,
     labelling_commands,
     law_commands,
+    method_commands,
     plan_commands,
     preparation_commands,
     proposal_commands,
     scaling_commands,
     skill_commands,
     trace_commands,
+    training_commands,
 )
 
 app = typer.Typer(
@@ -41,12 +44,15 @@ PresetOption = Annotated[
 
 
 def choose_preset(preset: str | None) -> None:
-    """Set the preset before the modules that read it are imported."""
+    """Set the preset before the modules that read it are imported; look at the launcher file."""
     if preset is not None:
         path = Path(preset)
         os.environ["MIXWRIGHT_PRESET"] = str(path.resolve()) if path.suffix else preset
     try:
         import assets.partitions  # noqa: F401  # reads preset and catalogue
+        from orchestration import deployments
+
+        deployments.launcher()
     except ValueError as error:
         typer.secho(str(error), fg="red", err=True)
         raise typer.Exit(2) from error
@@ -151,8 +157,12 @@ def dev(
     """Start the Dagster UI and daemon on the instance that the demo filled."""
     choose_preset(preset)
     from orchestration import deployments
+    from orchestration.command_errors import one_clear_error
+    from orchestration.device_pool import set_slots
 
     os.environ["DAGSTER_HOME"] = str(deployments.dagster_home())
+    with one_clear_error(), deployments.instance() as instance:
+        set_slots(instance, deployments.launcher().slots)
     command = [sys.executable, "-m", "dagster", "dev", "-w", str(deployments.WORKSPACE)]
     os.execv(sys.executable, [*command, "-h", host, "-p", str(port)])
 
@@ -169,3 +179,6 @@ app.command("fit-scaling", epilog=scaling_commands.FIT_EPILOG)(scaling_commands.
 app.command("plan", epilog=plan_commands.EPILOG)(plan_commands.plan)
 app.command("skill-graph", epilog=skill_commands.EPILOG)(skill_commands.skill_graph)
 app.command("accept", epilog=acceptance_commands.EPILOG)(acceptance_commands.accept)
+app.command("train", epilog=training_commands.EPILOG)(training_commands.train)
+app.command("methods", epilog=method_commands.EPILOG)(method_commands.methods)
+app.command("explain", epilog=explain_commands.EPILOG)(explain_commands.explain)

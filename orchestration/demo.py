@@ -29,6 +29,8 @@ from assets.partitions import (
     TRAINING_RUNS,
     current_partitions,
 )
+from orchestration import deployments
+from orchestration.device_pool import release_dead_slots
 from orchestration.execution import Outcome, Task, definitions, run_tasks
 
 TRAININGS_AT_A_TIME = 2
@@ -141,6 +143,8 @@ def materialise_all(lake: Lake, console: Console) -> int:
     """
     started = time.monotonic()
     num_runs = 0
+    with deployments.instance() as instance:
+        release_dead_slots(instance)
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description:<38}"),

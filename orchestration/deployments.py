@@ -2,6 +2,9 @@
 
 `MIXWRIGHT_HOME` moves everything that is written (default: `.mixwright` in the project). Below it
 each preset has its own lake and its own Dagster instance.
+
+`MIXWRIGHT_LAUNCHER` names a file that says where trainings run (default: one process of this
+machine each); docs/training.md describes it.
 """
 
 import os
@@ -10,8 +13,8 @@ from pathlib import Path
 import dagster as dg
 
 from assets.lake import Lake
+from assets.launchers import LocalLauncher, TrainingLauncher, load_launcher
 from assets.partitions import PRESET
-from assets.pipes import TrainingPipesClient
 
 PROJECT = Path(__file__).parents[1]
 WORKSPACE = PROJECT / "workspace.yaml"
@@ -30,7 +33,17 @@ def lake() -> Lake:
 
 def resources(lake: Lake) -> dict[str, object]:
     """Resource values by the names that the assets ask for."""
-    return {"lake": lake, "pipes": TrainingPipesClient()}
+    return {"lake": lake, "launcher": launcher()}
+
+
+def launcher() -> TrainingLauncher:
+    """What runs the trainings.
+
+    Raises:
+        ValueError: The file that MIXWRIGHT_LAUNCHER names cannot be used.
+    """
+    chosen = os.environ.get("MIXWRIGHT_LAUNCHER")
+    return load_launcher(Path(chosen)) if chosen else LocalLauncher()
 
 
 def dagster_home() -> Path:

@@ -62,6 +62,7 @@ def run_task(task: Task) -> Outcome:
             caller would go on with the next task.
     """
     from orchestration import deployments
+    from orchestration.device_pool import pid_tags
 
     warnings.filterwarnings("ignore", category=dg.PreviewWarning)
     warnings.filterwarnings("ignore", category=dg.BetaWarning)
@@ -72,6 +73,7 @@ def run_task(task: Task) -> Outcome:
             instance=instance,
             partition_key=task.partition,
             asset_selection=[dg.AssetKey(name) for name in task.assets],
+            tags=pid_tags(),
             raise_on_error=False,
         )
     if _interrupted(result):

@@ -194,6 +194,77 @@ def test_a_domain_below_the_noise_gets_the_average_score():
     np.testing.assert_allclose(world.state.sampling_weights, np.exp(scores) / np.exp(scores).sum())
 
 
+def test_a_round_that_goes_as_predicted_has_fidelity_one():
+    world = World(make()).run(-1, 40)
+    record = world.mixer.describe(world.state)
+    assert record["fidelity"] == pytest.approx(1)
+    rest = np.array(world.trail[24:40]).sum(axis=0)  # realised but for the rounding of rows
+    found = [record["predicted_drops"][name] for name in DOMAINS]
+    np.testing.assert_allclose(found, MATRIX @ rest, rtol=0.02)
+    assert record["observed_drops"] == pytest.approx(record["predicted_drops"])
+    assert record["faithful"]
+    before = World(make()).run(-1, 39)
+    assert "fidelity" not in before.mixer.describe(before.state)
+
+
+def test_a_matrix_that_predicts_nothing_gives_equal_shares_until_it_predicts_again():
+    mixer = make(min_signal=0.0, eta=5.0)
+    world = World(mixer).run(-1, 24)
+    assert np.ptp(mixer.weights(world.state, 24)) > 0.3
+    world.matrix = -MATRIX  # what helped in the probes now harms
+    world.run(24, 40)
+    record = mixer.describe(world.state)
+    assert record["fidelity"] < -0.9
+    assert (record["faithful"], record["unfaithful_rounds"]) == (False, 1)
+    world.matrix = MATRIX
+    world.run(40, 80)
+    np.testing.assert_allclose(world.trail[64:80], 1 / 3)  # between the probes of this round
+    assert np.ptp(world.trail[40]) > 0.4  # it still probes
+    record = mixer.describe(world.state)
+    assert (record["faithful"], record["unfaithful_rounds"]) == (True, 1)
+    world.run(80, 105)
+    assert np.ptp(world.trail[104]) > 0.3
+
+
+def test_without_a_least_fidelity_the_weights_stay():
+    mixer = make(min_signal=0.0, min_fidelity=-1.0)
+    world = World(mixer).run(-1, 24)
+    world.matrix = -MATRIX
+    world.run(24, 40)
+    assert mixer.describe(world.state)["faithful"]
+    np.testing.assert_array_equal(mixer.weights(world.state, 70), world.state.sampling_weights)
+
+
+def test_the_probes_of_seven_domains_are_realised():
+    """The released code draws one row of each side domain and none of the last, for all steps."""
+    names = tuple("abcdefg")
+    mixer = make(
+        steps=300,
+        batch_rows=8,
+        domains=names,
+        main_share=0.75,
+        sweeps=2,
+        probe_steps=10,
+        round_steps=200,
+    )
+    sampler = Sampler(names, np.full(7, 10**6), seed=0, batch_rows=8)
+    planned, state, rows = sampler.initial(), mixer.initial(), np.zeros((14, 7))
+    for step in range(-1, 140):
+        counts = np.zeros(7, dtype=np.int64)
+        if step >= 0:
+            plan, planned = sampler.plan(planned, mixer.weights(state, step))
+            counts = plan.counts
+            rows[step // 10] += counts
+        heldout = np.full(7, 5.0) if mixer.wants_evaluation(state, step) else None
+        state = mixer.observe(state, observed(step, heldout, counts))
+    assert rows.sum() == 140 * 8  # every step is a whole step
+    mains = rows.argmax(axis=1)
+    assert np.bincount(mains).tolist() == [2] * 7
+    np.testing.assert_allclose(rows.max(axis=1), 60, atol=2)
+    np.testing.assert_allclose(np.sort(rows, axis=1)[:, :6], 20 / 6, atol=2)
+    np.testing.assert_array_equal(state.counts, rows)  # and A is solved from these
+
+
 def test_interrupted_at_every_step_equals_uninterrupted():
     settings = {"prior": {"code": 0.6, "law": 0.1, "prose": 0.3}, "prior_steps": 3, "ema": 0.3}
     whole = World(make(steps=110, **settings), noise=0.001).run(-1, 110)

@@ -20,7 +20,6 @@ from assets.gates import GATES
 from assets.heldout_sets import heldout_sets
 from assets.lake import Lake, write_json
 from assets.partitions import CATALOGUE, DOMAINS, corpora_of
-from assets.pipes import TrainingPipesClient
 from assets.preparation import cleaned_shards
 from assets.proxies import proxy_runs, swarm
 from assets.tokens import token_shards
@@ -67,7 +66,7 @@ def launch(lake):
                 selection=selection if judged else selection.without_checks(),
                 partition_key=partition,
                 instance=instance,
-                resources={"lake": lake, "pipes": TrainingPipesClient()},
+                resources={"lake": lake},
                 raise_on_error=False,
             )
 

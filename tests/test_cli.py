@@ -30,7 +30,9 @@ def test_there_are_these_commands():
     graph = {"demo", "status", "report", "check", "validate", "dev", "accept"}
     texts = {"profile", "clean", "dedup", "decontaminate", "tokenize", "trace", "tag", "score"}
     laws = {"fit-law", "predict", "propose", "fit-scaling", "plan", "skill-graph"}
-    assert set(COMMANDS) == graph | texts | laws
+    labels = {"tag", "score"}
+    trainings = {"train", "methods", "explain"}
+    assert set(COMMANDS) == graph | texts | laws | labels | trainings
 
 
 @pytest.mark.parametrize("command", COMMANDS)

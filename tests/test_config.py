@@ -9,9 +9,10 @@ from training.config import (
     MixerConfig,
     ModelConfig,
     RunConfig,
+    SavedModelConfig,
     ScheduleConfig,
-    load_run_config,
 )
+from training.run_file import load_run_config
 from training.shards import write_token_shards
 
 RUN = {
@@ -102,6 +103,14 @@ def test_settings_keep_their_types(tmp_path):
         ("schedule.beta2", 1.0, "schedule.beta2: .*less than 1"),
         ("model.hidden_size", 18, "hidden_size 18 must be a multiple of 2 . num_heads = 4"),
         ("model.architecture", "lama", "model.architecture: .*'llama'.*'lama'"),
+        ("model", {"folder": "m", "hidden_size": 8}, "model.hidden_size: unknown key"),
+        ("model", {"folder": "m"}, "model.context_tokens: missing"),
+        ("schedule.shape", "wsd", "decay_steps None with shape 'wsd': wsd needs decay_steps"),
+        ("schedule.decay_steps", 3, "decay_steps 3 with shape 'cosine'"),
+        ("schedule.max_grad_norm", 0.0, "schedule.max_grad_norm: .*greater than 0"),
+        ("execution.micro_rows", 0, "execution.micro_rows: .*greater than or equal to 1"),
+        ("execution.parallel", "tp", "execution.parallel: .*'ddp' or 'fsdp'.*'tp'"),
+        ("precision", "float16", "precision: .*'bfloat16'.*'float16'"),
         ("run_id", "../up", "run_id: .*pattern.*'../up'"),
         ("domains", {}, "domains: .*at least 1"),
         ("domains", {"a/b": "x"}, "domains.a/b.*pattern"),
@@ -157,6 +166,7 @@ def test_digest_covers_what_changes_the_numbers_and_nothing_else(tmp_path):
         changed("device", "cpu"),
         changed("num_threads", 1),
         changed("checkpoint.every_steps", 5),
+        changed("execution", {"micro_rows": 1, "compile": True, "parallel": "fsdp"}),
     ]
     assert [load(tmp_path, run).digest() for run in same] == [base] * len(same)
     other = [
@@ -166,6 +176,9 @@ def test_digest_covers_what_changes_the_numbers_and_nothing_else(tmp_path):
         changed("mixer.settings.weights", {"law": 0.4, "code": 0.6}),
         changed("evaluation.rows_per_domain", 9),
         changed("epoch_share", 0.5),
+        changed("precision", "bfloat16"),
+        changed("schedule", RUN["schedule"] | {"shape": "wsd", "decay_steps": 3}),
+        changed("schedule.max_grad_norm", 10.0),
         changed("domains", {"code": "shards/code", "law": "other/law"}),
         changed("domains", {"prose": "shards/code", "law": "shards/law"}),
     ]
@@ -188,3 +201,21 @@ def test_a_run_can_be_built_in_python():
     )
     assert list(config.domains) == ["a", "b"]
     assert config.mixer.settings == {}
+
+
+def test_saved_model_is_named_relative_to_the_file_and_digested_by_its_files(tmp_path):
+    for domain in ("law", "code"):
+        make_shards(tmp_path / "shards", domain)
+    run = RUN | {"model": {"folder": "first/final", "context_tokens": 8}}
+    config = load(tmp_path, run)
+    assert config.model == SavedModelConfig(folder=str(tmp_path / "first/final"), context_tokens=8)
+    with pytest.raises(ValueError, match="does not hold config"):
+        config.digest()
+    for folder, content in (("first/final", b"a"), ("copy", b"a"), ("other", b"b")):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "config.json").write_text("{}")
+        (tmp_path / folder / "model.safetensors").write_bytes(content)
+    run["model"] = {"folder": "copy", "context_tokens": 8}
+    assert load(tmp_path, run).digest() == config.digest()
+    run["model"] = {"folder": "other", "context_tokens": 8}
+    assert load(tmp_path, run).digest() != config.digest()

@@ -42,10 +42,10 @@ def test_timings_cover_every_step_once(tmp_path):
     assert watch.tokens_per_second(13) == pytest.approx(100 / watch.seconds["step"])
 
 
-@pytest.mark.parametrize(("holds_gpu", "seconds"), [(True, 0.75), (False, 0.0)])
-def test_all_phases_of_a_run_on_a_gpu_are_gpu_seconds(tmp_path, holds_gpu, seconds):
+@pytest.mark.parametrize(("num_gpus", "seconds"), [(1, 0.75), (2, 1.5), (0, 0.0)])
+def test_all_phases_of_a_run_on_a_gpu_are_gpu_seconds(tmp_path, num_gpus, seconds):
     path = tmp_path / "timings.jsonl"
-    watch = Stopwatch(path, step=0, tokens_per_step=1, every_steps=1, holds_gpu=holds_gpu)
+    watch = Stopwatch(path, step=0, tokens_per_step=1, every_steps=1, num_gpus=num_gpus)
     watch.seconds |= {"data": 0.25, "step": 0.5}
     watch.note(1)
     assert json.loads(path.read_text())["gpu_seconds"] == seconds

@@ -10,9 +10,14 @@ from transformers import AutoModelForCausalLM
 
 from training import loop
 from training.checkpoint import RunLocked, lock_folder
-from training.config import EvaluationConfig, MixerConfig
+from training.config import (
+    EvaluationConfig,
+    ExecutionConfig,
+    MixerConfig,
+    SavedModelConfig,
+)
 from training.ledger import read_ledger, read_weights
-from training.loop import BatchRefused, RunRejected, TrainingDiverged, train
+from training.loop import BatchRefused, OutOfMemory, RunRejected, TrainingDiverged, train
 from training.model import build_model
 from training.run_result import CheckpointMismatch, read_result
 from training.scoring import score_domains
@@ -81,9 +86,9 @@ def test_ledger_replays_the_batches(tiny_run, tmp_path, monkeypatch):
     seen = []
     step = loop.train_step
 
-    def spy(model, optimiser, rows, plan, **settings):
+    def spy(engine, optimiser, rows, plan, **settings):
         seen.append(rows)
-        return step(model, optimiser, rows, plan, **settings)
+        return step(engine, optimiser, rows, plan, **settings)
 
     monkeypatch.setattr(loop, "train_step", spy)
     train(tiny_run, tmp_path)
@@ -223,17 +228,93 @@ def test_second_writer_is_refused(tiny_run, tmp_path):
 
 
 def test_divergence_names_step_rows_and_checkpoint(tiny_run, tmp_path, monkeypatch):
-    step = loop.train_step
+    step, steps = loop.train_step, iter(range(1, 100))
 
-    def poisoned(model, optimiser, rows, plan, **settings):
-        if (tmp_path / "checkpoints/step-00000010").exists():
+    def poisoned(engine, optimiser, rows, plan, **settings):
+        if next(steps) == 11:
             with torch.no_grad():
-                next(model.parameters())[3, 0] = float("nan")
-        return step(model, optimiser, rows, plan, **settings)
+                next(engine.model.parameters())[3, 0] = float("nan")
+        return step(engine, optimiser, rows, plan, **settings)
 
     monkeypatch.setattr(loop, "train_step", poisoned)
     with pytest.raises(TrainingDiverged, match=r"step 11: loss nan.*blue rows \d+.*step-00000010"):
         train(tiny_run, tmp_path)
+
+
+def test_exploded_gradient_names_norm_limit_and_rows(tiny_run, tmp_path):
+    schedule = replace(tiny_run.schedule, max_grad_norm=1e-3)
+    with pytest.raises(TrainingDiverged, match=r"step 1: .*max_grad_norm 0\.001.*blue rows \d+"):
+        train(replace(tiny_run, schedule=schedule), tmp_path)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        MemoryError(),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried ..."),
+    ],
+    ids=["cuda", "python", "cpu"],
+)
+def test_out_of_memory_names_step_rows_checkpoint_and_remedy(
+    tiny_run, tmp_path, monkeypatch, error
+):
+    step, steps = loop.train_step, iter(range(1, 100))
+
+    def full(*arguments, **settings):
+        if next(steps) == 11:
+            raise error
+        return step(*arguments, **settings)
+
+    monkeypatch.setattr(loop, "train_step", full)
+    with pytest.raises(OutOfMemory, match=r"step 11: out of memory on cpu with 6 rows") as caught:
+        train(tiny_run, tmp_path)
+    for part in ("blue rows ", "step-00000010", "execution.micro_rows"):
+        assert part in str(caught.value)
+
+
+def test_another_error_of_a_step_is_not_taken_for_lack_of_memory(tiny_run, tmp_path, monkeypatch):
+    def broken(*_, **__):
+        raise RuntimeError("shapes differ")
+
+    monkeypatch.setattr(loop, "train_step", broken)
+    with pytest.raises(RuntimeError, match="shapes differ"):
+        train(tiny_run, tmp_path)
+
+
+def test_saved_model_is_trained_further(tiny_run, tmp_path):
+    first = train(tiny_run, tmp_path / "first")
+    saved = SavedModelConfig(folder=str(tmp_path / "first/final"), context_tokens=16)
+    schedule = replace(tiny_run.schedule, shape="wsd", decay_steps=8)
+    second = train(replace(tiny_run, model=saved, schedule=schedule), tmp_path / "second")
+    assert metrics(tmp_path / "second")[1]["loss"] < metrics(tmp_path / "first")[10]["loss"]
+    assert second.num_parameters == first.num_parameters
+    rates = [line["lr"] for line in metrics(tmp_path / "second")[1:]]
+    assert rates[2:16] == [0.01] * 14
+    assert rates[16] < 0.01
+
+
+def test_bfloat16_is_a_setting_on_the_cpu_too(tiny_run, tmp_path):
+    plain = train(tiny_run, tmp_path / "plain")
+    short = train(replace(tiny_run, precision="bfloat16"), tmp_path / "short")
+    for domain, measured in plain.heldout.items():
+        assert short.heldout[domain].loss_nats == pytest.approx(measured.loss_nats, abs=0.1)
+        assert short.heldout[domain].loss_nats != measured.loss_nats
+    model = AutoModelForCausalLM.from_pretrained(tmp_path / "short/final")
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+
+
+def test_accumulated_gradients_give_the_same_run_up_to_rounding(tiny_run, tmp_path):
+    """Rows of a pass are no part of the configuration's digest: they may change on resume."""
+    small = replace(tiny_run, execution=ExecutionConfig(micro_rows=2))
+    assert small.digest() == tiny_run.digest()
+    train(tiny_run, tmp_path / "whole")
+    train(small, tmp_path / "parts")
+    for one, two in zip(metrics(tmp_path / "whole"), metrics(tmp_path / "parts"), strict=True):
+        assert two.get("rows") == one.get("rows")
+        assert two.get("loss") == (one.get("loss") and pytest.approx(one["loss"], rel=1e-4))
+    ledgers = [read_ledger(tmp_path / name / "ledger") for name in ("whole", "parts")]
+    assert ledgers[0].equals(ledgers[1])
 
 
 def test_used_up_domain_is_an_error_that_names_it(tiny_run, tmp_path):
@@ -278,15 +359,15 @@ def test_full_disk_leaves_the_last_checkpoint(tiny_run, tmp_path, monkeypatch):
     train(tiny_run, tmp_path / "straight")
     from training import checkpoint as module
 
-    save_file = module.save_file
+    write_tensors = module.write_tensors
 
     def full(tensors, path):
         if "step-00000010" in str(path):
             path.write_bytes(b"half")
             raise OSError(28, "No space left on device", str(path))
-        save_file(tensors, path)
+        return write_tensors(tensors, path)
 
-    monkeypatch.setattr(module, "save_file", full)
+    monkeypatch.setattr(module, "write_tensors", full)
     with pytest.raises(OSError, match="No space left"):
         train(tiny_run, tmp_path / "cut")
     monkeypatch.undo()

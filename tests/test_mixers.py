@@ -65,11 +65,11 @@ def test_every_method_of_the_contract_is_there():
 @pytest.mark.parametrize(
     ("method", "settings", "message"),
     [
-        ("aoli", {}, "no method 'aoli'; choose one of aioli, curriculum, fixed, odm, "),
+        ("aoli", {}, "no method 'aoli'; choose one of aioli, curriculum, doge, doremi, "),
         ("uniform", {"eta": 1.0}, "mixer 'uniform', settings: eta: unknown key"),
         ("proportional", {"temperature": 2}, "temperature: unknown key"),
         ("fixed", {}, "weights: missing"),
-        ("fixed", {"weights": 3}, r"weights: .*\n.*settings of 'fixed': weights"),
+        ("fixed", {"weights": 3}, r"mixer 'fixed', settings: weights: .*got 3"),
         (
             "fixed",
             {"weights": {"code": 0.5, "low": 0.5}},

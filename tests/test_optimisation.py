@@ -61,3 +61,19 @@ def test_first_adamw_step_matches_a_value_worked_by_hand():
     model.weight.grad = torch.tensor([[5.0]])
     optimiser.step()
     assert model.weight.item() == pytest.approx(2.0 * (1 - 0.1 * 0.3) - 0.1)
+
+
+def test_wsd_matches_values_worked_by_hand():
+    schedule = ScheduleConfig(
+        steps=12,
+        batch_rows=1,
+        peak_lr=1.0,
+        warmup_steps=4,
+        final_lr_share=0.2,
+        shape="wsd",
+        decay_steps=4,
+    )
+    rates = [learning_rate(step, schedule) for step in range(1, 13)]
+    assert rates[:8] == [0.25, 0.5, 0.75, 1.0, 1.0, 1.0, 1.0, 1.0]
+    assert rates[8] == pytest.approx(0.2 + 0.8 * (1 - 0.5))  # a quarter of the decay: sqrt(1/4)
+    assert rates[11] == pytest.approx(0.2)

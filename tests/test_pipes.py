@@ -187,7 +187,9 @@ def test_a_process_left_behind_by_a_finished_trainer_is_killed(train, tmp_path):
         (2, False, "refused its configuration"),
         (65, False, "exit code 65"),
         (70, False, "exit code 70"),
-        (73, True, "exit code 73"),
+        (71, False, "exit code 71"),
+        (73, False, "exit code 73"),
+        (74, True, "exit code 74"),
         (1, True, "exit code 1"),
         (-9, True, "killed by SIGKILL"),
     ],
@@ -198,6 +200,20 @@ def test_exit_codes_say_whether_another_attempt_helps(code, retried, message):
     assert message in raised.description
     assert "line one\nline two" in raised.description
     assert raised.metadata["exit_code"].value == code
+
+
+def test_what_the_trainer_says_of_its_end_counts_under_a_wrapper(train):
+    """torchrun ends with 1; the message is no observation."""
+    body = OPEN + (
+        "    pipes.report_custom_message({'step': 3})\n"
+        "    pipes.report_custom_message({'exit_code': 78})\n"
+        "raise SystemExit(1)\n"
+    )
+    result = train(body)
+    assert (
+        "refused its configuration (exit code 78)" in failure(result).user_failure_data.description
+    )
+    assert [set(one.metadata) for one in observations(result)] == [{"step"}]
 
 
 def test_a_failed_process_is_a_failed_step_with_its_last_lines(train):

@@ -150,6 +150,7 @@ def test_streams_progress_through_pipes(tiny_run, tmp_path, write_run):
         for message in messages
         if message["method"] == "report_custom_message"
     ]
+    assert reports.pop() == {"exit_code": 0}
     assert reports[0]["step"] == 1
     assert reports[-1]["step"] == reports[-1]["steps"] == 24
     assert reports[-1]["weights"] == dict.fromkeys(tiny_run.domains, 1 / 3)
@@ -206,7 +207,7 @@ def test_full_disk_has_its_own_exit_code(tiny_run, tmp_path, write_run, caplog, 
     def full(*_, **__):
         raise OSError(28, "No space left on device", "tensors.safetensors")
 
-    monkeypatch.setattr("training.checkpoint.save_file", full)
+    monkeypatch.setattr("training.checkpoint.write_tensors", full)
     config = write_run(tiny_run, tmp_path / "run.json")
     assert main([str(config), "--out", str(tmp_path / "out")]) == run.EXIT_IO
     assert "No space left on device: 'tensors.safetensors'" in caplog.text

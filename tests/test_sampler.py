@@ -165,3 +165,25 @@ def test_refuses(arguments, message):
 def test_refuses_weights(weights):
     with pytest.raises(ValueError, match="weights must"):
         make_sampler().plan(make_sampler().initial(), np.array(weights))
+
+
+def test_locate_finds_what_plan_draws():
+    sampler = Sampler(("a", "b"), np.array([5, 9]), seed=2, batch_rows=8)
+    state, seen = sampler.initial(), np.zeros(2, dtype=np.int64)
+    for _ in range(4):
+        plan, state = sampler.plan(state, np.array([0.5, 0.5]))
+        for domain in (0, 1):
+            slots = plan.domain_index == domain
+            places = seen[domain] + np.arange(slots.sum())
+            rows, epochs = sampler.locate(np.full(len(places), domain), places)
+            np.testing.assert_array_equal(rows, plan.rows[slots])
+            np.testing.assert_array_equal(epochs, plan.epochs[slots])
+        seen += plan.counts
+
+
+def test_a_part_of_the_stream_makes_shorter_epochs():
+    sampler = Sampler(
+        ("a", "b"), np.array([6, 9]), seed=2, batch_rows=3, draws_per_row=np.array([0.5, 1.0])
+    )
+    np.testing.assert_array_equal(sampler.epoch_draws, [3, 9])
+    np.testing.assert_array_equal(sampler.offered_rows, [6, 9])

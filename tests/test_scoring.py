@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from training.scoring import evaluate_domains, mean_loss, score_domains, spread_rows
+from training.scoring import evaluate_domains, losses_of_rows, mean_loss, score_domains, spread_rows
 from training.shards import write_token_shards
 
 CPU = torch.device("cpu")
@@ -79,7 +79,9 @@ def test_domains_are_kept_apart_and_batches_do_not_matter(tmp_path):
     for domain in folders:
         assert small[domain].loss_nats == pytest.approx(whole[domain].loss_nats)
     rows = [np.ones((3, 4), dtype=np.uint16), np.array([[1, 2, 1, 2]], dtype=np.uint16)]
-    means = evaluate_domains(Copying(), rows, batch_rows=2, device=CPU)
+    means = evaluate_domains(
+        lambda batch: losses_of_rows(Copying(), [batch[:2], batch[2:]], device=CPU), rows
+    )
     assert [mean.loss_nats for mean in means] == pytest.approx([math.log(2), math.log(6)])
     assert [mean.rows for mean in means] == [3, 1]
     assert means[1].standard_error is None

@@ -19,14 +19,15 @@ import pytest
 
 from assets import pipes as pipes_module
 from assets import run_configs
+from assets import training_runs as training_runs_module
 from assets.gate_checks import run_gate
 from assets.lake import Lake
+from assets.launchers import LocalLauncher
 from assets.partitions import DOMAINS, TRAINING_RUNS
-from assets.pipes import TrainingPipesClient
 from assets.run_configs import target_config, token_artifacts
 from assets.training_runs import PUBLISHED, training_runs
 from quality.gates import Criterion
-from training import run
+from training import run, run_folder
 from training.config import EvaluationConfig
 from training.shard_writer import write_token_shards
 
@@ -86,7 +87,7 @@ def materialise(root):
             partition_key=KEY,
             resources={
                 "lake": Lake(root=root),
-                "pipes": TrainingPipesClient(poll_seconds=0.05, observe_every_seconds=0),
+                "launcher": LocalLauncher(poll_seconds=0.05, observe_every_seconds=0),
             },
             raise_on_error=False,
         )
@@ -191,25 +192,32 @@ def test_a_finished_run_publishes_model_ledger_metrics_and_result(uninterrupted)
     assert not list(Path(uninterrupted.folder.parents[3], "work").rglob("checkpoints"))
 
 
-def test_a_killed_trainer_resumes_and_ends_in_the_same_bytes(lake, uninterrupted):
+def test_a_trainer_that_dies_is_retried_and_ends_in_the_same_bytes(lake, uninterrupted):
+    """SIGKILL, then SIGTERM: each time Dagster starts it again, and it goes on where it was."""
     work = work_folder(lake)
+    saved = []
 
-    def kill():
-        wait_for(lambda: saved_step(work) >= 20, "a checkpoint")
-        (number,) = trainers(work)
-        os.kill(number, signal.SIGKILL)
+    def end_it_twice():
+        for number in (signal.SIGKILL, signal.SIGTERM):
+            at_least = 20 + max(saved, default=0)
+            wait_for(lambda: saved_step(work) >= at_least, "a checkpoint")  # noqa: B023
+            with watched(work) as trainer:
+                saved.append(saved_step(work))
+                signal.pidfd_send_signal(trainer, number)
+                assert has_ended(trainer)
 
-    killer = threading.Thread(target=kill, daemon=True)
+    killer = threading.Thread(target=end_it_twice, daemon=True)
     killer.start()
     result = materialise(lake.root)
     killer.join()
-    assert "training was killed by SIGKILL" in failure(result).description
-    assert lake.find("training_runs", KEY) is None
-    saved = saved_step(work)
-    assert 20 <= saved < STEPS
-    result = materialise(lake.root)
     assert result.success
-    assert min(observed_steps(result)) > saved  # it did not start from the beginning
+    retried = [event for event in result.all_events if event.is_step_up_for_retry]
+    causes = [event.step_retry_data.error.cause.message for event in retried]
+    assert len(causes) == 2
+    assert "training was killed by SIGKILL" in causes[0]
+    assert "training was interrupted and wrote a checkpoint (exit code 75)" in causes[1]
+    steps = observed_steps(result)
+    assert sum(step == 1 for step in steps) <= 1  # no attempt started from the beginning
     artifact = lake.artifact("training_runs", KEY)
     assert artifact.data_version == uninterrupted.data_version
     assert artifact.manifest["files"] == uninterrupted.manifest["files"]
@@ -272,4 +280,6 @@ def test_dagster_knows_the_exit_codes_of_training():
     assert pipes_module.EXIT_RESUMABLE == run.EXIT_STOPPED
     argparse_refuses = 2
     assert {argparse_refuses, run.EXIT_CONFIG} == pipes_module.EXITS_CONFIGURATION
-    assert {run.EXIT_DIVERGED, run.EXIT_REFUSED} == pipes_module.EXITS_FINAL
+    final = {run.EXIT_DIVERGED, run.EXIT_REFUSED, run.EXIT_LOCKED}
+    assert final <= pipes_module.EXITS_FINAL
+    assert training_runs_module.RUN_CONFIG_FILE == run_folder.RUN_CONFIG_FILE

@@ -21,12 +21,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from training.durable_files import TEMPORARY, flush_file, flush_folder, publish, temporary_path
 from training.mixers.interface import Json
 from training.run_result import CheckpointMismatch
+from training.tensor_file import read_tensors, write_tensors
 
 _LOG = logging.getLogger(__name__)
 _FORMAT_VERSION = 1
@@ -121,16 +121,14 @@ def save_checkpoint(checkpoint: Checkpoint, folder: Path, *, keep_last: int) -> 
 
 
 def _write_files(checkpoint: Checkpoint, folder: Path) -> None:
-    save_file(
-        {name: tensor.contiguous() for name, tensor in checkpoint.tensors.items()},
-        folder / _TENSORS,
-    )
+    digests = {_TENSORS: write_tensors(checkpoint.tensors, folder / _TENSORS)}
     (folder / _STATE).write_text(json.dumps(checkpoint.state, sort_keys=True, indent=1))
+    digests[_STATE] = _sha256(folder / _STATE)
     manifest = {
         "format_version": _FORMAT_VERSION,
         "step": checkpoint.step,
         "config_digest": checkpoint.config_digest,
-        "sha256": {name: _sha256(folder / name) for name in (_TENSORS, _STATE)},
+        "sha256": digests,
     }
     (folder / _MANIFEST).write_text(json.dumps(manifest, sort_keys=True, indent=1))
     for name in (_TENSORS, _STATE, _MANIFEST):
@@ -171,21 +169,24 @@ def load_latest_checkpoint(folder: Path, *, config_digest: str) -> Checkpoint | 
 def _load(path: Path) -> Checkpoint:
     try:
         manifest = json.loads((path / _MANIFEST).read_text())
-        for name, expected in manifest["sha256"].items():
-            if _sha256(path / name) != expected:
+        tensors, found = read_tensors(path / _TENSORS)
+        for name, digest in ((_TENSORS, found), (_STATE, _sha256(path / _STATE))):
+            if digest != manifest["sha256"][name]:
                 raise _Damaged(f"{name} does not have the digest that the manifest records")
         if manifest["format_version"] != _FORMAT_VERSION:
             raise _Damaged(f"format version {manifest['format_version']}, not {_FORMAT_VERSION}")
         return Checkpoint(
             step=manifest["step"],
             config_digest=manifest["config_digest"],
-            tensors=load_file(path / _TENSORS),
+            tensors=tensors,
             state=json.loads((path / _STATE).read_text()),
         )
     except FileNotFoundError as error:
         raise _Damaged(f"{error.filename} is missing") from error
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
-        raise _Damaged(f"{_MANIFEST} is not a checkpoint manifest: {error}") from error
+    except _Damaged:
+        raise
+    except (ValueError, KeyError, TypeError) as error:
+        raise _Damaged(f"a file is not what a checkpoint holds: {error}") from error
 
 
 def _sha256(path: Path) -> str:

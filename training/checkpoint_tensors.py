@@ -4,6 +4,9 @@
     optimiser.<name>.<moment>    what the optimiser keeps for the parameter <name>
     rng.cpu, rng.cuda            states of torch's global generators
 
+Tensors that are divided among ranks are put together, so a checkpoint does not depend on their
+number; all ranks must call these functions together.
+
 No other generator is saved because no other is used: rows come from the sampler and mixers draw
 from generators seeded by the round.
 """
@@ -11,17 +14,41 @@ from generators seeded by the round.
 import torch
 from torch import Tensor, nn, optim
 
+from training.engine import whole_tensor
 
-def collect_tensors(model: nn.Module, optimiser: optim.Optimizer) -> dict[str, Tensor]:
-    """Return the tensors of a run on the CPU; the live ones may change afterwards."""
+
+def collect_tensors(
+    model: nn.Module, optimiser: optim.Optimizer, *, buffers: dict[str, Tensor] | None = None
+) -> dict[str, Tensor]:
+    """Return the tensors of a run on the CPU; the live ones may change afterwards.
+
+    Args:
+        model: As it is trained.
+        optimiser: Over its parameters.
+        buffers: Memory that an earlier call returned, to be overwritten; it is filled up here.
+    """
     tensors = {f"model.{name}": tensor for name, tensor in _unique_state(model).items()}
     for name, parameter in _optimised(model, optimiser).items():
         for moment, value in optimiser.state[parameter].items():
             tensors[f"optimiser.{name}.{moment}"] = value
-    tensors["rng.cpu"] = torch.get_rng_state()
+    copies = {} if buffers is None else buffers
+    for name, tensor in tensors.items():
+        whole = whole_tensor(tensor.detach())
+        if name not in copies:
+            copies[name] = torch.empty(
+                whole.shape, dtype=whole.dtype, pin_memory=whole.device.type == "cuda"
+            )
+        copies[name].copy_(whole, non_blocking=True)
+    random_states = {"rng.cpu": torch.get_rng_state()}
     if next(model.parameters()).device.type == "cuda":
-        tensors["rng.cuda"] = torch.cuda.get_rng_state()
-    return {name: tensor.detach().to("cpu", copy=True) for name, tensor in tensors.items()}
+        random_states["rng.cuda"] = torch.cuda.get_rng_state()
+        torch.cuda.synchronize()
+    return copies | random_states
+
+
+def model_tensors(model: nn.Module) -> dict[str, Tensor]:
+    """Return what save_pretrained() writes: the state of the model, put together."""
+    return {name: whole_tensor(tensor) for name, tensor in model.state_dict().items()}
 
 
 def restore_tensors(
@@ -39,12 +66,12 @@ def restore_tensors(
     """
     with torch.no_grad():
         for name, tensor in _unique_state(model).items():
-            tensor.copy_(tensors[f"model.{name}"])
+            tensor.copy_(_divided_like(tensor, tensors[f"model.{name}"]))
     state = optimiser.state_dict()
     parameters = [entry for group in optimiser.param_groups for entry in group["params"]]
     names = {id(parameter): name for name, parameter in _optimised(model, optimiser).items()}
     state["state"] = {
-        index: _moments(tensors, f"optimiser.{names[id(parameter)]}.")
+        index: _moments(tensors, f"optimiser.{names[id(parameter)]}.", parameter)
         for index, parameter in enumerate(parameters)
     }
     state["state"] = {index: moments for index, moments in state["state"].items() if moments}
@@ -54,10 +81,24 @@ def restore_tensors(
         torch.cuda.set_rng_state(tensors["rng.cuda"])
 
 
-def _moments(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+def _divided_like(live: Tensor, whole: Tensor) -> Tensor:
+    """Divide a whole tensor as a live one is divided, if it is."""
+    if live.shape != whole.shape or not torch.distributed.is_initialized():
+        return whole
+    from torch.distributed.tensor import DTensor, distribute_tensor
+
+    if not isinstance(live, DTensor):
+        return whole
+    # Every rank holds the same whole tensor, so nothing is sent.
+    return distribute_tensor(
+        whole.to(live.device), live.device_mesh, live.placements, src_data_rank=None
+    )
+
+
+def _moments(tensors: dict[str, Tensor], prefix: str, parameter: nn.Parameter) -> dict[str, Tensor]:
     # Cloned: the optimiser keeps a tensor that already has its type and device.
     return {
-        name[len(prefix) :]: tensor.clone()
+        name[len(prefix) :]: _divided_like(parameter, tensor.clone())
         for name, tensor in tensors.items()
         if name.startswith(prefix)
     }
@@ -65,8 +106,8 @@ def _moments(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 def _unique_state(model: nn.Module) -> dict[str, Tensor]:
     unique: dict[int, tuple[str, Tensor]] = {}
-    for name, tensor in model.state_dict().items():
-        unique.setdefault(tensor.data_ptr(), (name, tensor))
+    for name, tensor in model.state_dict(keep_vars=True).items():
+        unique.setdefault(id(tensor), (name, tensor))
     return dict(unique.values())
 
 

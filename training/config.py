@@ -5,55 +5,71 @@ A run file is JSON or YAML. Values are not coerced: a number in quotes is refuse
 
 import hashlib
 import json
+import re
 from collections.abc import Hashable
 from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
-from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import (
+    AfterValidator,
+    Field,
+    TypeAdapter,
+    ValidationError,
+)
 from pydantic.dataclasses import dataclass
 
+from training.model_config import (
+    MODEL_KINDS,
+    STRICT,
+    AnyModelConfig,
+    Count,
+    ModelConfig,
+    SavedModelConfig,
+)
+from training.reference_folder import reference_digest
+from training.setting_docs import unknown_key_advice
 from training.shard_format import manifest_digest
 
-STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+__all__ = [
+    "STRICT",
+    "CheckpointConfig",
+    "Count",
+    "EvaluationConfig",
+    "ExecutionConfig",
+    "MixerConfig",
+    "ModelConfig",
+    "Name",
+    "RunConfig",
+    "SavedModelConfig",
+    "ScheduleConfig",
+    "SelectorConfig",
+    "Setting",
+    "UniqueKeyLoader",
+    "WeighterConfig",
+    "unique_keys",
+    "validation_message",
+]
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
-Count = Annotated[int, Field(ge=1)]
+_MAX_GRAD_NORM = 1e5
+_WITHOUT_EFFECT = (
+    "run_id",
+    "checkpoint",
+    "device",
+    "num_threads",
+    "execution",
+    "tokenizer",
+    "tensorboard",
+)
+"""Fields of a run that do not change its numbers."""
+
 Setting = float | int | str | bool | dict[str, float] | dict[str, dict[str, float]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
-class ModelConfig:
-    """Size of a decoder-only transformer; the vocabulary comes from the token shards."""
-
-    architecture: Literal["llama"] = "llama"
-    """Model family, a name that transformers knows."""
-    hidden_size: Count
-    """Width of the residual stream; a multiple of num_heads."""
-    num_layers: Count
-    """Number of blocks."""
-    num_heads: Count
-    """Attention heads."""
-    intermediate_size: Count
-    """Width of the feed-forward layer."""
-    context_tokens: Count
-    """Tokens of one training row, T."""
-    tied_embeddings: bool = False
-    """Whether the output matrix is the embedding. Apart, a tiny model learns bigrams at once, not
-    after a plateau whose length is chance."""
-
-    def __post_init__(self) -> None:
-        """Refuse heads that do not divide the width into even parts (rotary needs pairs)."""
-        if self.hidden_size % (2 * self.num_heads):
-            raise ValueError(
-                f"hidden_size {self.hidden_size} must be a multiple of 2 * num_heads = "
-                f"{2 * self.num_heads}"
-            )
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class ScheduleConfig:
-    """Length, batch and optimiser of a run (AdamW; linear warm-up, then cosine)."""
+    """Length, batch and optimiser of a run (AdamW; linear warm-up, then cosine or WSD)."""
 
     steps: Count
     """Optimiser steps."""
@@ -63,6 +79,10 @@ class ScheduleConfig:
     """Learning rate at the end of the warm-up."""
     warmup_steps: Annotated[int, Field(ge=0)] = 0
     """Steps of the warm-up, at most steps."""
+    shape: Literal["cosine", "wsd"] = "cosine"
+    """After the warm-up: a cosine to the end, or constant with a decay at the end."""
+    decay_steps: Count | None = None
+    """Steps of the decay of "wsd", which needs it; None with "cosine"."""
     final_lr_share: Annotated[float, Field(ge=0, le=1)] = 0.1
     """Learning rate of the last step as a share of peak_lr."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.1
@@ -73,11 +93,24 @@ class ScheduleConfig:
     """Decay of the second moment."""
     clip_norm: Annotated[float, Field(gt=0)] | None = 1.0
     """Largest gradient norm; None: not clipped."""
+    max_grad_norm: Annotated[float, Field(gt=0)] | None = _MAX_GRAD_NORM
+    """Gradient norm before clipping beyond which the run ends, for it has diverged; None: only if
+    it is not finite."""
 
     def __post_init__(self) -> None:
-        """Refuse a warm-up longer than the run."""
+        """Refuse a warm-up longer than the run, and a decay that does not belong to the shape."""
         if self.warmup_steps > self.steps:
             raise ValueError(f"warmup_steps {self.warmup_steps} must be at most steps {self.steps}")
+        if (self.decay_steps is not None) != (self.shape == "wsd"):
+            raise ValueError(
+                f"decay_steps {self.decay_steps} with shape {self.shape!r}: wsd needs decay_steps, "
+                "cosine has none"
+            )
+        if self.warmup_steps + (self.decay_steps or 0) > self.steps:
+            raise ValueError(
+                f"warmup_steps {self.warmup_steps} and decay_steps {self.decay_steps} must fit "
+                f"into steps {self.steps}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
@@ -85,7 +118,27 @@ class MixerConfig:
     """The rule that yields the sampling weights."""
 
     method: str
-    """Key of training.mixers.MIXERS."""
+    """Name of one of the mixers that `mixwright methods` lists."""
+    settings: dict[str, Setting] = Field(default_factory=dict)
+    """Settings of the method; the method checks them."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class WeighterConfig:
+    """The rule that weighs the rows of a batch in the loss."""
+
+    method: str = "none"
+    """Name of one of the weighters that `mixwright methods` lists."""
+    settings: dict[str, Setting] = Field(default_factory=dict)
+    """Settings of the method; the method checks them."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class SelectorConfig:
+    """The rule that chooses which rows of a domain are drawn."""
+
+    method: str = "random"
+    """Name of one of the selectors that `mixwright methods` lists."""
     settings: dict[str, Setting] = Field(default_factory=dict)
     """Settings of the method; the method checks them."""
 
@@ -112,6 +165,19 @@ class CheckpointConfig:
     """Checkpoints kept; older ones are removed."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class ExecutionConfig:
+    """How the devices do the work; nothing here changes a result beyond rounding."""
+
+    micro_rows: Count | None = None
+    """Rows of one forward pass on one device; gradients accumulate over the passes of a batch.
+    None: as many as a fixed amount of memory for the logits allows."""
+    compile: bool = False
+    """Compile the model with torch.compile: seconds to minutes at the start, then faster steps."""
+    parallel: Literal["ddp", "fsdp"] = "ddp"
+    """With several processes: a copy of the model in each, or parameters divided among them."""
+
+
 def _sorted_by_name(domains: dict[str, str]) -> dict[str, str]:
     return dict(sorted(domains.items()))
 
@@ -124,12 +190,19 @@ class RunConfig:
     """Name of the run, part of a path."""
     domains: Annotated[dict[Name, str], Field(min_length=1), AfterValidator(_sorted_by_name)]
     """Domain -> its token shard folder, which holds train/ and heldout/."""
-    model: ModelConfig
-    """What is trained."""
+    model: AnyModelConfig
+    """What is trained: a new model, or a saved one."""
     schedule: ScheduleConfig
     """How long and how."""
     mixer: MixerConfig
     """On which mixture."""
+    weighter: WeighterConfig = Field(default_factory=WeighterConfig)
+    """How much each row counts."""
+    selector: SelectorConfig = Field(default_factory=SelectorConfig)
+    """Which rows of a domain are drawn."""
+    reference: str | None = None
+    """Folder of a finished run, or of a model that transformers loads with the same tokenizer, for
+    the methods that compare losses with a reference model's; None: none."""
     evaluation: EvaluationConfig = Field(default_factory=EvaluationConfig)
     """How it is measured."""
     checkpoint: CheckpointConfig = Field(default_factory=CheckpointConfig)
@@ -146,19 +219,45 @@ class RunConfig:
     """Where it runs; auto: CUDA if there is one."""
     num_threads: Count | None = None
     """CPU threads; None: as many as torch chooses."""
+    tokenizer: str | None = None
+    """Folder with the tokenizer.json of the shards, copied into final/; None: not copied."""
+    tensorboard: bool = False
+    """Whether to write TensorBoard event files into tensorboard/, beside metrics.jsonl."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Of the forward and backward passes; parameters and losses are float32. auto: bfloat16 on
+    CUDA, float32 on a CPU."""
+    execution: ExecutionConfig = Field(default_factory=ExecutionConfig)
+    """How the devices do the work."""
 
     def digest(self) -> str:
         """16 hexadecimal digits over all that changes the numbers.
 
-        Domains enter with the digests of their shard manifests, not with their paths. Left out:
-        run_id, checkpoint, device, num_threads.
+        Domains enter with the digests of their shard manifests, a saved model and the reference
+        with that of their files, not with their paths. Left out: what is in _WITHOUT_EFFECT; and
+        settings that came later where they are the default, so that a run from before there were
+        any keeps its digest.
 
         Raises:
-            ValueError: A shard manifest is missing.
+            ValueError: A shard manifest, the saved model or the reference is missing.
         """
         content = json.loads(TypeAdapter(RunConfig).dump_json(self))
-        for field in ("run_id", "checkpoint", "device", "num_threads"):
+        for field in _WITHOUT_EFFECT:
             del content[field]
+        if self.precision == "auto":
+            del content["precision"]
+        if self.schedule.shape == "cosine":
+            del content["schedule"]["shape"], content["schedule"]["decay_steps"]
+        if self.schedule.max_grad_norm == _MAX_GRAD_NORM:
+            del content["schedule"]["max_grad_norm"]
+        for field, default in (("weighter", WeighterConfig()), ("selector", SelectorConfig())):
+            if getattr(self, field) == default:
+                del content[field]
+        if self.reference is None:
+            del content["reference"]
+        else:
+            content["reference"] = reference_digest(Path(self.reference))
+        if isinstance(self.model, SavedModelConfig):
+            content["model"]["folder"] = self.model.digest()
         content["domains"] = {
             domain: {split: manifest_digest(Path(folder) / split) for split in ("train", "heldout")}
             for domain, folder in self.domains.items()
@@ -166,13 +265,22 @@ class RunConfig:
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def validation_message(where: str, error: ValidationError) -> str:
-    """One line per mistake: where, key, what is wrong, and the value that was found."""
+def validation_message(where: str, error: ValidationError, kind: type | None = None) -> str:
+    """One line per mistake: where, key, what is wrong, and the value that was found.
+
+    Args:
+        where: File or section.
+        error: What pydantic found.
+        kind: The dataclass that was wanted; with it, an unknown key gets the list of known ones.
+    """
     lines = []
     for mistake in error.errors(include_url=False):
-        key = ".".join(str(part) for part in mistake["loc"]) or "(whole)"
+        parts = [str(part) for part in mistake["loc"] if part not in MODEL_KINDS]
+        key = ".".join(parts) or "(whole)"
         if mistake["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
-            lines.append(f"{where}: {key}: unknown key; remove it or correct its spelling")
+            advice = unknown_key_advice(kind, mistake["loc"]) if kind is not None else ""
+            known = f" ({advice})" if advice else ""
+            lines.append(f"{where}: {key}: unknown key; remove it or correct its spelling{known}")
         elif mistake["type"] in ("missing", "missing_argument"):
             lines.append(f"{where}: {key}: missing; add it")
         elif mistake["type"] == "value_error":  # our own words, which name the value
@@ -185,7 +293,8 @@ def validation_message(where: str, error: ValidationError) -> str:
     return "\n".join(lines)
 
 
-def _unique_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
+def unique_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """Build a mapping; a repeated key is an error."""
     keys = [key for key, _ in pairs]
     if repeated := [key for key in keys if keys.count(key) > 1]:
         raise ValueError(f"the key {repeated[0]!r} stands there twice; remove one")
@@ -193,42 +302,19 @@ def _unique_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 
 class UniqueKeyLoader(yaml.SafeLoader):
-    """YAML without the rule that the last of two equal keys wins."""
+    """YAML without the rule that the last of two equal keys wins, and with 1e-3 as a number."""
 
     def construct_mapping(
         self, node: yaml.MappingNode, deep: bool = False
     ) -> dict[Hashable, object]:
         """Refuse a repeated key, then do as usual."""
-        _unique_keys([(key.value, None) for key, _ in node.value])
+        unique_keys([(key.value, None) for key, _ in node.value])
         return super().construct_mapping(node, deep)
 
 
-def _read(path: Path) -> str:
-    """Return the file as JSON text."""
-    text = path.read_text(encoding="utf-8")
-    if path.suffix == ".json":
-        return json.dumps(json.loads(text, object_pairs_hook=_unique_keys))
-    if path.suffix in (".yaml", ".yml"):
-        return json.dumps(yaml.load(text, UniqueKeyLoader))
-    raise ValueError(f"a run file ends in .json, .yaml or .yml, got {path.suffix!r}")
-
-
-def load_run_config(path: Path) -> RunConfig:
-    """Read a run file, JSON or YAML. Relative shard folders are relative to the file.
-
-    Raises:
-        ValueError: The file is missing or unreadable, or a value is wrong; the message names the
-            file, the key and the value.
-    """
-    try:
-        content = _read(path)
-    except (OSError, ValueError, TypeError, yaml.YAMLError) as error:
-        raise ValueError(f"{path}: cannot be read as a run file: {error}") from error
-    try:
-        config = TypeAdapter(RunConfig).validate_json(content)
-    except ValidationError as error:
-        raise ValueError(validation_message(str(path), error)) from error
-    base = path.resolve().parent
-    for domain, folder in config.domains.items():
-        config.domains[domain] = str(base / folder)
-    return config
+# YAML 1.1, which PyYAML reads, takes 1e-3 for a text: it wants 1.0e-3.
+UniqueKeyLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"),
+    list("-+.0123456789"),
+)

@@ -15,7 +15,7 @@ from typing import BinaryIO, Self
 
 from training.mixers.interface import Json
 
-PHASES = ("data", "step", "evaluation", "checkpoint")
+PHASES = ("data", "selection", "alignment", "step", "evaluation", "checkpoint")
 
 
 class MetricsFile:
@@ -58,18 +58,18 @@ class Stopwatch:
 
     def __init__(
         self,
-        path: Path,
+        path: Path | None,
         *,
         step: int,
         tokens_per_step: int,
         every_steps: int,
-        holds_gpu: bool = False,
+        num_gpus: int = 0,
     ) -> None:
-        """Start after `step` finished steps; write every `every_steps`.
+        """Start after `step` finished steps; write every `every_steps`, or with None never.
 
-        A run that holds a GPU occupies it in every phase, so all its seconds are GPU seconds.
+        A run occupies its GPUs in every phase, so all its seconds are GPU seconds of each.
         """
-        self._holds_gpu = holds_gpu
+        self._num_gpus = num_gpus
         self._path = path
         self._first = step
         self._tokens_per_step = tokens_per_step
@@ -95,14 +95,14 @@ class Stopwatch:
     def note(self, step: int, *, now: bool = False) -> None:
         """Write a line over the steps since the last one, if it is time."""
         steps = step - self._written_at
-        if steps < (1 if now else self._every):
+        if self._path is None or steps < (1 if now else self._every):
             return
         spent = {phase: self.seconds[phase] - self._written[phase] for phase in PHASES}
         busy = spent["data"] + spent["step"]
         line = {f"{phase}_seconds": round(value, 6) for phase, value in spent.items()} | {
             "step": step,
             "steps": steps,
-            "gpu_seconds": round(sum(spent.values()), 6) if self._holds_gpu else 0.0,
+            "gpu_seconds": round(self._num_gpus * sum(spent.values()), 6),
             "tokens_per_second": round(steps * self._tokens_per_step / busy, 1),
         }
         with self._path.open("a") as file:

@@ -104,34 +104,43 @@ class Ledger:
         rows = np.concatenate(self._rows)
         weights = np.concatenate(self._weights)
         part, weights_path = _paths(self._folder, first)
-        self._publish(
-            part,
-            {
-                "step": rows[:, 0],
-                "slot": pl.Series(rows[:, 1], dtype=pl.Int32),
-                "domain": self._names(rows[:, 2]),
-                "row": rows[:, 3],
-                "epoch": pl.Series(rows[:, 4], dtype=pl.Int32),
-            },
-        )
-        self._publish(
-            weights_path,
-            {
-                "step": weights[:, 0].astype(np.int64),
-                "domain": self._names(weights[:, 1].astype(np.int64)),
-                "requested": weights[:, 2],
-                "applied": weights[:, 3],
-                "rows": weights[:, 4].astype(np.int64),
-            },
-        )
+        for path, table in (
+            (part, named_rows(rows, self._domains)),
+            (weights_path, named_weights(weights, self._domains)),
+        ):
+            table.write_parquet(temporary_path(path), compression="zstd")
+            publish(path)
         self._rows, self._weights = [], []
 
-    def _names(self, indices: Ints) -> pl.Series:
-        return pl.Series(self._domains, dtype=pl.String).gather(indices)
 
-    def _publish(self, path: Path, columns: dict[str, Ints | Floats | pl.Series]) -> None:
-        pl.DataFrame(columns).write_parquet(temporary_path(path), compression="zstd")
-        publish(path)
+def named_rows(rows: Ints, domains: tuple[str, ...]) -> pl.DataFrame:
+    """Turn rows as a checkpoint holds them, shape (n, 5), into the table of a file."""
+    return pl.DataFrame(
+        {
+            "step": rows[:, 0],
+            "slot": pl.Series(rows[:, 1], dtype=pl.Int32),
+            "domain": _names(rows[:, 2], domains),
+            "row": rows[:, 3],
+            "epoch": pl.Series(rows[:, 4], dtype=pl.Int32),
+        }
+    )
+
+
+def named_weights(weights: Floats, domains: tuple[str, ...]) -> pl.DataFrame:
+    """Turn weights as a checkpoint holds them, shape (n, 5), into the table of a file."""
+    return pl.DataFrame(
+        {
+            "step": weights[:, 0].astype(np.int64),
+            "domain": _names(weights[:, 1].astype(np.int64), domains),
+            "requested": weights[:, 2],
+            "applied": weights[:, 3],
+            "rows": weights[:, 4].astype(np.int64),
+        }
+    )
+
+
+def _names(indices: Ints, domains: tuple[str, ...]) -> pl.Series:
+    return pl.Series(domains, dtype=pl.String).gather(indices)
 
 
 def read_ledger(folder: Path) -> pl.DataFrame:
@@ -142,6 +151,16 @@ def read_ledger(folder: Path) -> pl.DataFrame:
 def read_weights(folder: Path) -> pl.DataFrame:
     """Return the weights of all steps in order: step, domain, requested, applied, rows."""
     return pl.read_parquet(sorted(folder.glob("weights-*.parquet")))
+
+
+def scan_rows(folder: Path) -> list[pl.LazyFrame]:
+    """Return the files of rows, unread; a query opens those that it needs."""
+    return [pl.scan_parquet(path) for path in sorted(folder.glob("part-*.parquet"))]
+
+
+def scan_weights(folder: Path) -> list[pl.LazyFrame]:
+    """Return the files of weights, unread."""
+    return [pl.scan_parquet(path) for path in sorted(folder.glob("weights-*.parquet"))]
 
 
 def _paths(folder: Path, first: int) -> tuple[Path, Path]:

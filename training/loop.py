@@ -1,10 +1,13 @@
 """Trains one model on a mixture: one loop, the same for every mixer, on CPU and CUDA.
 
     weights = mixer(state)                 what to sample
-    plan    = sampler(weights)             which rows
-    loss    = mean over rows and tokens    one forward pass gives the loss of every domain
+    plan    = selector(sampler(weights))   which rows
+    loss    = weighted mean over rows      mixer and weighter may weigh rows; else all are alike
     step    = clip, AdamW
-    state   = mixer.observe(...)           with held-out losses when it asked for them
+    states  = observe(...)                 mixer and weighter, with the signals they asked for
+
+Several processes run the same loop (training.ranks): they divide the rows of a batch, sum what they
+measured, and sample what the leader's mixer says.
 
 The data order is a pure function of the shards, the seed and the weights so far, and the weights of
 the measurements so far. So a run that was stopped anywhere and started again writes, on the CPU,
@@ -15,6 +18,7 @@ the same bytes as one that was not: final/, ledger/, metrics.jsonl, result.json.
     out/metrics.jsonl  one line per step; step n is the n-th, 0 the state before the first
     out/timings.jsonl  seconds and tokens per second, of all attempts
     out/final/         the trained model, loadable by transformers
+    out/config.json    every setting of the run
     out/result.json    written last
 
 Shapes: D domains, B rows of a batch, T context tokens.
@@ -22,23 +26,43 @@ Shapes: D domains, B rows of a batch, T context tokens.
 
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import torch
+from torch import Tensor
 
-from training.arrays import Floats, Ints
-from training.checkpoint import checkpoint_path, checkpoint_steps, lock_folder
+from training.checkpoint import lock_folder
+from training.checkpoint_tensors import model_tensors
 from training.config import RunConfig
 from training.durable_files import flush_file, flush_folder, publish, temporary_path
-from training.mixers.interface import Observation
+from training.failures import (
+    BatchRefused,
+    OutOfMemory,
+    RunRejected,
+    TrainingDiverged,
+    divergence_message,
+    is_out_of_memory,
+    memory_message,
+    refusal_message,
+)
 from training.model import save_model
 from training.optimisation import learning_rate
+from training.policy_calls import (
+    draw_batch,
+    observe_step,
+    row_weighing,
+    wanted_alignments,
+    wanted_reference,
+)
 from training.progress import Progress
+from training.ranks import ALONE, Ranks
+from training.run_folder import copy_tokenizer, require_tokenizer, write_run_config
 from training.run_inputs import open_run_inputs
 from training.run_result import HeldoutLoss, RunResult, finished_result, write_result
 from training.run_session import RunSession, open_session
+from training.sampler import BatchPlan
 from training.scoring import MeanLoss, evaluate_domains
 from training.step_report import (
     ProgressCallback,
@@ -47,27 +71,24 @@ from training.step_report import (
     named_losses,
     step_report,
 )
-from training.training_step import StepMeasures, describe_batch, train_step
+from training.training_step import StepMeasures, train_step
 
-__all__ = ["BatchRefused", "RunRejected", "RunResult", "StepReport", "TrainingDiverged", "train"]
-
-
-class RunRejected(ValueError):
-    """The run cannot start: configuration, shards or the state in its folder are wrong."""
-
-
-class BatchRefused(RuntimeError):
-    """No batch can be drawn: a domain is used up, or the mixer's weights are no mixture."""
-
-
-class TrainingDiverged(RuntimeError):
-    """The loss or the gradient is not finite."""
+__all__ = [
+    "BatchRefused",
+    "OutOfMemory",
+    "RunRejected",
+    "RunResult",
+    "StepReport",
+    "TrainingDiverged",
+    "train",
+]
 
 
 def train(
     config: RunConfig,
     out: Path,
     *,
+    ranks: Ranks = ALONE,
     on_progress: ProgressCallback | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> RunResult:
@@ -75,34 +96,42 @@ def train(
 
     Args:
         config: The run.
-        out: Its folder, created if need be. If it holds the result already, nothing is done.
-        on_progress: Called after each step.
-        should_stop: Asked before each step. True saves a checkpoint, if the run makes any, and
-            returns a result with finished=False, which is not written.
+        out: Its folder, created if need be, the same on all ranks. If it holds the result already,
+            nothing is done.
+        ranks: The processes that train together; each calls this.
+        on_progress: Called after each step, on the leader.
+        should_stop: Asked before each step. True on any rank saves a checkpoint, if the run makes
+            any, and returns a result with finished=False, which is not written.
 
     Raises:
         RunRejected: Configuration, shards or what the folder holds do not allow to start.
         RunLocked: Another process trains in the folder.
-        TrainingDiverged: A loss or gradient is not finite. The parameters of the last checkpoint
-            are still good.
+        TrainingDiverged: A loss or gradient is not finite, or the gradient is longer than
+            schedule.max_grad_norm. The parameters of the last checkpoint are still good.
+        OutOfMemory: A step does not fit into the device's memory.
         BatchRefused: A domain is used up and the policy is "error".
         OSError: A file cannot be written; the last checkpoint is still good.
     """
-    with lock_folder(out / "checkpoints"):
+    with lock_folder(out / "checkpoints") if ranks.leads else nullcontext():
         try:
             digest = config.digest()
             done = finished_result(out, run_id=config.run_id, config_digest=digest)
             if done is not None:
                 return done
             inputs = open_run_inputs(config)
+            require_tokenizer(config.tokenizer, inputs.manifest.tokenizer_digest)
         except ValueError as error:
             raise RunRejected(str(error)) from error
         with _torch_settings(config):
             try:
-                session, progress = open_session(config, inputs, out, config_digest=digest)
+                session, progress = open_session(
+                    config, inputs, out, config_digest=digest, ranks=ranks
+                )
             except ValueError as error:
                 raise RunRejected(str(error)) from error
-            with session.metrics:
+            if ranks.leads:
+                write_run_config(config, out)
+            with session.metrics or nullcontext(), session.writer:
                 return _run(session, progress, on_progress, should_stop or (lambda: False))
 
 
@@ -129,24 +158,25 @@ def _run(
     heldout: list[MeanLoss] | None = None
     if progress.step == 0:
         heldout = _evaluate_if_wanted(session, progress)
-        progress = _observe(session, progress, heldout, None)
+        progress = observe_step(session, progress, heldout, None)
         if heldout is not None:
             named = named_losses(session.inputs.domains, heldout)
-            session.metrics.append({"step": 0, "heldout": dict(named)})
+            session.record({"step": 0, "heldout": dict(named)})
     while progress.step < schedule.steps:
-        if should_stop():
+        if session.ranks.any(should_stop()):
             session.save(progress)
+            session.writer.wait()
             session.watch.note(progress.step, now=True)
             return session.result(progress, heldout={}, finished=False)
         progress, measures = _step(session, progress)
         heldout = _evaluate_if_wanted(session, progress)
-        progress = _observe(session, progress, heldout, measures)
-        session.metrics.append(metrics_line(session, progress, measures, heldout))
+        progress = observe_step(session, progress, heldout, measures)
+        session.record(metrics_line(session, progress, measures, heldout))
         every = session.config.checkpoint.every_steps
         if every is not None and progress.step % every == 0:
             session.save(progress)
         session.watch.note(progress.step)
-        if on_progress is not None:
+        if on_progress is not None and session.ranks.leads:
             on_progress(step_report(session, progress, measures, heldout))
     if heldout is None:  # resumed after the last step
         heldout = _evaluate(session)
@@ -154,49 +184,46 @@ def _run(
 
 
 def _step(session: RunSession, progress: Progress) -> tuple[Progress, StepMeasures]:
-    """Draw a batch and train on it; the mixer has not seen it yet."""
+    """Draw a batch and train on it; mixer and weighter have not seen it yet."""
     step = progress.step + 1
     inputs, schedule = session.inputs, session.config.schedule
-    with session.watch.measure("data"):
-        weights = inputs.mixer.weights(progress.mixer, progress.step)
-        try:
-            plan, sampler_state = inputs.sampler.plan(progress.sampler, weights)
-        except ValueError as error:
-            raise BatchRefused(f"run {session.config.run_id!r}, step {step}: {error}") from error
-        rows = inputs.batch(plan)
-    with session.watch.measure("step"):
-        measures = train_step(
-            session.model,
-            session.optimiser,
-            rows,
-            plan,
-            rate=learning_rate(step, schedule),
-            clip_norm=schedule.clip_norm,
-            device=session.device,
-        )
-    if not measures.finite:
-        raise TrainingDiverged(_divergence_message(session, step, measures))
-    session.ledger.append(step, plan)
+    plan: BatchPlan | None = None
+    try:
+        plan, drawn = draw_batch(session, progress)
+        with session.watch.measure("data"):
+            rows = inputs.batch(plan, slots=session.ranks.share(schedule.batch_rows))
+        alignments = wanted_alignments(session, progress, plan)
+        with session.watch.measure("step"):
+            measures = train_step(
+                session.engine,
+                session.optimiser,
+                rows,
+                plan,
+                rate=learning_rate(step, schedule),
+                clip_norm=schedule.clip_norm,
+                max_grad_norm=schedule.max_grad_norm,
+                weighing=row_weighing(session, progress, plan),
+                reference=wanted_reference(session, progress),
+                alignments=alignments,
+            )
+    except ValueError as error:
+        raise BatchRefused(refusal_message(session, step, error)) from error
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise OutOfMemory(memory_message(session, step, plan)) from error
+    if not measures.taken:
+        raise TrainingDiverged(divergence_message(session, step, measures))
+    if session.ledger is not None:
+        session.ledger.append(step, plan)
     return (
-        Progress(
+        replace(
+            drawn,
             step=step,
-            sampler=sampler_state,
-            mixer=progress.mixer,
             requested_sum=progress.requested_sum + plan.requested,
             realised_rows=progress.realised_rows + plan.counts,
         ),
         measures,
-    )
-
-
-def _divergence_message(session: RunSession, step: int, measures: StepMeasures) -> str:
-    saved = checkpoint_steps(session.checkpoints)
-    good = str(checkpoint_path(session.checkpoints, saved[-1])) if saved else "none"
-    return (
-        f"run {session.config.run_id!r}, step {step}: loss {measures.loss}, gradient norm "
-        f"{measures.grad_norm}, learning rate {measures.rate:.3g}; the model was not updated. "
-        f"Batch: {describe_batch(session.inputs.domains, measures.plan)}. Last good checkpoint: "
-        f"{good}. Lower schedule.peak_lr, lengthen the warm-up or look at these rows"
     )
 
 
@@ -214,55 +241,14 @@ def _evaluate_if_wanted(session: RunSession, progress: Progress) -> list[MeanLos
 
 def _evaluate(session: RunSession) -> list[MeanLoss]:
     with session.watch.measure("evaluation"):
-        return evaluate_domains(
-            session.model,
-            session.inputs.heldout_rows,
-            batch_rows=session.config.schedule.batch_rows,
-            device=session.device,
-        )
-
-
-def _observe(
-    session: RunSession,
-    progress: Progress,
-    heldout: list[MeanLoss] | None,
-    measures: StepMeasures | None,
-) -> Progress:
-    """Tell the mixer what it asked for; step -1 in its count is before the first."""
-    mixer, step = session.inputs.mixer, progress.step - 1
-    num_domains = len(session.inputs.domains)
-    no_counts: Ints = np.zeros(num_domains, dtype=np.int64)
-    wanted = heldout is not None and mixer.wants_evaluation(progress.mixer, step)
-    losses: Floats | None = (
-        np.array([mean.loss_nats for mean in heldout]) if heldout and wanted else None
-    )
-    observation = Observation(
-        step=step,
-        heldout_losses=losses,
-        train_loss_sums=measures.loss_sums if measures else np.zeros(num_domains),
-        train_token_counts=measures.token_counts if measures else no_counts,
-        realised_counts=measures.plan.counts if measures else no_counts,
-    )
-    return Progress(
-        step=progress.step,
-        sampler=progress.sampler,
-        mixer=mixer.observe(progress.mixer, observation),
-        requested_sum=progress.requested_sum,
-        realised_rows=progress.realised_rows,
-    )
+        return evaluate_domains(session.engine.losses_of_rows, session.inputs.heldout_rows)
 
 
 def _finish(session: RunSession, progress: Progress, heldout: list[MeanLoss]) -> RunResult:
-    session.ledger.finish()
-    session.metrics.flushed_bytes()
-    final = session.out / "final"
-    shutil.rmtree(temporary_path(final), ignore_errors=True)
-    shutil.rmtree(final, ignore_errors=True)
-    save_model(session.model, temporary_path(final))
-    for path in temporary_path(final).iterdir():
-        flush_file(path)
-    flush_folder(temporary_path(final))
-    publish(final)
+    session.writer.wait()
+    tensors = model_tensors(session.model)
+    if session.ranks.leads:
+        _write_final(session, tensors)
     losses = {
         domain: HeldoutLoss(
             loss_nats=mean.loss_nats, standard_error=mean.standard_error, rows=mean.rows
@@ -270,6 +256,23 @@ def _finish(session: RunSession, progress: Progress, heldout: list[MeanLoss]) ->
         for domain, mean in zip(session.inputs.domains, heldout, strict=True)
     }
     result = session.result(progress, heldout=losses, finished=True)
-    write_result(result, session.out)
+    if session.ranks.leads:
+        write_result(result, session.out)
     session.watch.note(progress.step, now=True)
     return result
+
+
+def _write_final(session: RunSession, tensors: dict[str, Tensor]) -> None:
+    assert session.ledger is not None
+    assert session.metrics is not None
+    session.ledger.finish()
+    session.metrics.flushed_bytes()
+    final = session.out / "final"
+    shutil.rmtree(temporary_path(final), ignore_errors=True)
+    shutil.rmtree(final, ignore_errors=True)
+    save_model(session.model, temporary_path(final), tensors=tensors)
+    copy_tokenizer(session.config.tokenizer, temporary_path(final))
+    for path in temporary_path(final).iterdir():
+        flush_file(path)
+    flush_folder(temporary_path(final))
+    publish(final)

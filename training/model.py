@@ -2,11 +2,11 @@
 
     loss of a row = -sum_{t=1..T} log p(token_t | token_0 .. token_{t-1})          nats
 
-The model is a transformers class built from its configuration, with random parameters: the same
-code on CPU and CUDA, attention by torch's scaled_dot_product_attention. It is called without
-labels, since its own loss averages over the batch and per-domain losses need the rows apart.
-On CUDA the forward pass runs under bfloat16 autocast with float32 parameters; the cross entropy is
-float32 everywhere.
+The model is a transformers class: built from its configuration with random parameters, or loaded
+from a folder that transformers wrote. The same code runs on CPU and CUDA, attention by torch's
+scaled_dot_product_attention. It is called without labels, since its own loss averages over the
+batch and per-domain losses need the rows apart. The passes may run under bfloat16 autocast, by
+default on CUDA; parameters and the cross entropy are float32 everywhere.
 
 Shapes: B rows, T context tokens.
 """
@@ -15,12 +15,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
-from transformers import AutoModelForCausalLM, LlamaConfig, PretrainedConfig, PreTrainedModel
+from transformers import (
+    AutoModelForCausalLM,
+    GPT2Config,
+    GPTNeoXConfig,
+    LlamaConfig,
+    PretrainedConfig,
+    PreTrainedModel,
+)
 from transformers.utils import logging as transformers_logging
 
-from training.config import ModelConfig
+from training.config import ModelConfig, SavedModelConfig
 
 
 def _llama(config: ModelConfig, vocab_size: int, eos_id: int) -> PretrainedConfig:
@@ -39,7 +46,46 @@ def _llama(config: ModelConfig, vocab_size: int, eos_id: int) -> PretrainedConfi
     )
 
 
-ARCHITECTURES: dict[str, Callable[[ModelConfig, int, int], PretrainedConfig]] = {"llama": _llama}
+def _gpt_neox(config: ModelConfig, vocab_size: int, eos_id: int) -> PretrainedConfig:
+    return GPTNeoXConfig(
+        vocab_size=vocab_size,
+        hidden_size=config.hidden_size,
+        num_hidden_layers=config.num_layers,
+        num_attention_heads=config.num_heads,
+        intermediate_size=config.intermediate_size,
+        max_position_embeddings=config.context_tokens,
+        tie_word_embeddings=config.tied_embeddings,
+        bos_token_id=None,
+        eos_token_id=eos_id,
+        pad_token_id=None,
+    )
+
+
+def _gpt2(config: ModelConfig, vocab_size: int, eos_id: int) -> PretrainedConfig:
+    # Its dropout is for many epochs of little text; here, as in the others, there is none.
+    return GPT2Config(
+        vocab_size=vocab_size,
+        n_embd=config.hidden_size,
+        n_layer=config.num_layers,
+        n_head=config.num_heads,
+        n_inner=config.intermediate_size,
+        n_positions=config.context_tokens,
+        tie_word_embeddings=config.tied_embeddings,
+        resid_pdrop=0.0,
+        embd_pdrop=0.0,
+        attn_pdrop=0.0,
+        bos_token_id=None,
+        eos_token_id=eos_id,
+        pad_token_id=None,
+    )
+
+
+ARCHITECTURES: dict[str, Callable[[ModelConfig, int, int], PretrainedConfig]] = {
+    "llama": _llama,
+    "gpt_neox": _gpt_neox,
+    "gpt2": _gpt2,
+}
+"""By the name that transformers gives the type of a model."""
 
 MAX_LOGITS = {"cpu": 2**22, "cuda": 2**29}
 """Logits of one forward pass by device: 16 MiB and 2 GiB in float32."""
@@ -68,39 +114,121 @@ def build_model(config: ModelConfig, *, vocab_size: int, eos_id: int, seed: int)
         return AutoModelForCausalLM.from_config(settings, attn_implementation="sdpa")
 
 
-def row_losses(model: PreTrainedModel, rows: Tensor) -> Tensor:
+def open_model(
+    config: ModelConfig | SavedModelConfig, *, vocab_size: int, eos_id: int, seed: int
+) -> PreTrainedModel:
+    """Build a new model, or load a saved one to train it further, in float32 on the CPU.
+
+    Args:
+        config: Which.
+        vocab_size: Of the token shards, > 0.
+        eos_id: Of the token shards.
+        seed: Of the parameters of a new model.
+
+    Raises:
+        ValueError: An unknown architecture; or the folder holds no model, one of another type, or
+            one too small for the vocabulary or the context.
+    """
+    if isinstance(config, ModelConfig):
+        return build_model(config, vocab_size=vocab_size, eos_id=eos_id, seed=seed)
+    try:
+        model = load_model(Path(config.folder))
+    except OSError as error:
+        raise ValueError(f"model.folder: {config.folder} holds no model: {error}") from error
+    found = model.config
+    if found.model_type not in ARCHITECTURES:
+        raise ValueError(
+            f"model.folder: {config.folder} holds a model of type {found.model_type!r}; choose one "
+            f"of {', '.join(sorted(ARCHITECTURES))}"
+        )
+    for name, needed, there in (
+        ("vocabulary", vocab_size, found.vocab_size),
+        ("context", config.context_tokens, found.max_position_embeddings),
+    ):
+        if needed > there:
+            raise ValueError(
+                f"model.folder: the {name} of {config.folder} is {there}, this run needs {needed}; "
+                "tokenise with the model's tokenizer and set context_tokens to what it can take"
+            )
+    return model
+
+
+def row_losses(model: nn.Module, rows: Tensor) -> Tensor:
     """Compute the loss of each row, shape (B,), nats summed over its T labels, float32.
+
+    Args:
+        model: A causal language model of transformers.
+        rows: Tokens, int64, shape (B, T + 1), on the device of the model.
+    """
+    return token_losses(model, rows)[0].sum(dim=1)
+
+
+def token_losses(
+    model: nn.Module, rows: Tensor, *, with_hidden: bool = False
+) -> tuple[Tensor, Tensor | None]:
+    """Compute the loss of each label, shape (B, T), nats, float32.
 
     Args:
         model: A causal language model.
         rows: Tokens, int64, shape (B, T + 1), on the device of the model.
+        with_hidden: Whether to return what the output layer reads besides, shape (B, T, H), else
+            None.
     """
     inputs, labels = rows[:, :-1], rows[:, 1:]
     kind = rows.device.type
     with torch.autocast(device_type=kind, dtype=torch.bfloat16, enabled=kind == "cuda"):
-        logits = model(input_ids=inputs, use_cache=False).logits
+        output = model(input_ids=inputs, use_cache=False, output_hidden_states=with_hidden)
     losses = functional.cross_entropy(
-        logits.float().flatten(0, 1), labels.flatten(), reduction="none"
+        output.logits.float().flatten(0, 1), labels.flatten(), reduction="none"
     )
-    return losses.view(labels.shape).sum(dim=1)
+    hidden = output.hidden_states[-1] if with_hidden else None
+    return losses.view(labels.shape), hidden
 
 
-def split_rows(rows: Tensor, vocab_size: int) -> tuple[Tensor, ...]:
-    """Divide a batch, shape (B, T + 1), into parts whose logits fit MAX_LOGITS, in order.
+def set_precision(model: PreTrainedModel, *, bfloat16: bool) -> None:
+    """Compute the forward pass under bfloat16 autocast, or in float32, from now on.
 
-    The gradients of the parts add up to that of the batch. On a CPU the parts are faster as well:
-    blocks beyond 32 MiB are given back to the system and cleared again at every step.
+    The parameters stay float32. Without this call it is bfloat16 on CUDA and float32 on a CPU.
     """
-    limit = MAX_LOGITS[rows.device.type]
-    return torch.split(rows, max(1, limit // ((rows.shape[1] - 1) * vocab_size)))
+    context = torch.autocast(model.device.type, dtype=torch.bfloat16, enabled=bfloat16)
+    model.forward = context(model.forward)
 
 
-def save_model(model: PreTrainedModel, folder: Path) -> None:
-    """Write a folder that transformers' from_pretrained loads: configuration and safetensors."""
+def rows_per_pass(context_tokens: int, vocab_size: int, *, device: torch.device) -> int:
+    """Return how many rows have logits that fit MAX_LOGITS, at least one.
+
+    On a CPU small parts are faster as well: blocks beyond 32 MiB are given back to the system and
+    cleared again at every step.
+    """
+    return max(1, MAX_LOGITS[device.type] // (context_tokens * vocab_size))
+
+
+def split_rows(rows: Tensor, vocab_size: int, *, limit: int | None = None) -> tuple[Tensor, ...]:
+    """Divide a batch, shape (B, T + 1), into the fewest parts of at most `limit` rows, in order.
+
+    None stands for rows_per_pass(). All but the last have the same size, so that a compiled model
+    sees few shapes. The gradients of the parts add up to that of the batch.
+    """
+    if limit is None:
+        limit = rows_per_pass(rows.shape[1] - 1, vocab_size, device=rows.device)
+    num_parts = -(-len(rows) // limit)
+    return torch.split(rows, -(-len(rows) // num_parts))
+
+
+def save_model(
+    model: PreTrainedModel, folder: Path, *, tensors: dict[str, Tensor] | None = None
+) -> None:
+    """Write a folder that transformers' from_pretrained loads: configuration and safetensors.
+
+    Args:
+        model: What to save.
+        folder: Where.
+        tensors: Its state; None: as it is in the model.
+    """
     shown = transformers_logging.is_progress_bar_enabled()
     transformers_logging.disable_progress_bar()
     try:
-        model.save_pretrained(folder)
+        model.save_pretrained(folder, state_dict=tensors)
     finally:
         if shown:
             transformers_logging.enable_progress_bar()

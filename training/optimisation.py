@@ -4,11 +4,19 @@ AdamW (Loshchilov and Hutter 2017, "Decoupled Weight Decay Regularization", arXi
 Weight decay acts on the matrices, the embedding among them; not on gains and biases.
 
     lr(s) = peak * s / W                                                        1 <= s <= W
+    cosine
     lr(s) = peak * (f + (1 - f) * (1 + cos(pi * (s - W) / (S - W))) / 2)        W <  s <= S
+    wsd: warm-up, stable, decay
+    lr(s) = peak                                                            W     <  s <= S - D
+    lr(s) = peak * (f + (1 - f) * (1 - sqrt((s - (S - D)) / D)))            S - D <  s <= S
 
-s counts steps from 1, W warm-up steps, S steps, f final_lr_share; so the last step of the warm-up
-has the peak and the last step of the run has f * peak. The rate is a plain function of the step:
-a resumed run has nothing to restore.
+s counts steps from 1, W warm-up steps, S steps, D decay steps, f final_lr_share; so the last step
+of the warm-up has the peak and the last step of the run has f * peak. The rate is a plain function
+of the step: a resumed run has nothing to restore.
+
+WSD: Hu et al. 2024, "MiniCPM", arXiv:2404.06395. Its decay is exponential; the square root is that
+of Hägele et al. 2024, "Scaling Laws and Compute-Optimal Training Beyond Fixed Training Durations",
+arXiv:2405.18392, who found it the best of those they compared.
 """
 
 import math
@@ -32,8 +40,11 @@ def learning_rate(step: int, schedule: ScheduleConfig) -> float:
         raise ValueError(f"step {step} is outside 1..{schedule.steps}")
     if step <= schedule.warmup_steps:
         return schedule.peak_lr * step / schedule.warmup_steps
-    done = (step - schedule.warmup_steps) / (schedule.steps - schedule.warmup_steps)
     floor = schedule.final_lr_share
+    if schedule.decay_steps is not None:
+        done = max(0.0, 1 - (schedule.steps - step) / schedule.decay_steps)
+        return schedule.peak_lr * (floor + (1 - floor) * (1 - math.sqrt(done)))
+    done = (step - schedule.warmup_steps) / (schedule.steps - schedule.warmup_steps)
     return schedule.peak_lr * (floor + (1 - floor) * (1 + math.cos(math.pi * done)) / 2)
 
 

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from training.arrays import Floats, Ints
-from training.mixers.interface import Json, Mixer, MixerState, pack_state, unpack_state
-from training.sampler import Sampler, SamplerState
+from training.policies import Json, PolicyState, pack_state, unpack_state
+from training.run_inputs import RunInputs
+from training.sampler import SamplerState
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -18,21 +19,27 @@ class Progress:
     """Steps finished."""
     sampler: SamplerState
     """Where each domain stands."""
-    mixer: MixerState
+    mixer: PolicyState
     """What the mixer knows; it has observed `step` steps."""
+    weighter: PolicyState
+    """What the weighter knows; likewise."""
+    selector: PolicyState
+    """What the selector keeps for the next draws."""
     requested_sum: Floats
     """Sum over the steps of the weights asked for."""
     realised_rows: Ints
     """Rows drawn."""
 
 
-def initial_progress(sampler: Sampler, mixer: Mixer) -> Progress:
+def initial_progress(inputs: RunInputs) -> Progress:
     """Return the state before anything happened."""
-    num_domains = len(sampler.domains)
+    num_domains = len(inputs.domains)
     return Progress(
         step=0,
-        sampler=sampler.initial(),
-        mixer=mixer.initial(),
+        sampler=inputs.sampler.initial(),
+        mixer=inputs.mixer.initial(),
+        weighter=inputs.weighter.initial(),
+        selector=inputs.selector.initial(),
         requested_sum=np.zeros(num_domains),
         realised_rows=np.zeros(num_domains, dtype=np.int64),
     )
@@ -45,27 +52,40 @@ def pack_progress(progress: Progress) -> dict[str, Json]:
         "cursors": progress.sampler.cursors.tolist(),
         "carry": progress.sampler.carry.tolist(),
         "mixer": pack_state(progress.mixer),
+        "weighter": pack_state(progress.weighter),
+        "selector": pack_state(progress.selector),
         "requested_sum": progress.requested_sum.tolist(),
         "realised_rows": progress.realised_rows.tolist(),
     }
 
 
-def unpack_progress(packed: Mapping[str, Json], mixer: Mixer) -> Progress:
+def unpack_progress(packed: Mapping[str, Json], inputs: RunInputs) -> Progress:
     """Undo pack_progress.
 
     Raises:
-        ValueError: It is the state of another mixer.
+        ValueError: It holds the state of another mixer, weighter or selector, or none.
     """
-    step, mixer_state = packed["step"], packed["mixer"]
+    step = packed["step"]
     assert isinstance(step, int)
-    assert isinstance(mixer_state, dict)
     return Progress(
         step=step,
         sampler=SamplerState(
             cursors=np.array(packed["cursors"], dtype=np.int64),
             carry=np.array(packed["carry"], dtype=np.float64),
         ),
-        mixer=unpack_state(mixer_state, mixer.initial()),
+        mixer=_unpack(packed, "mixer", inputs.mixer.initial()),
+        weighter=_unpack(packed, "weighter", inputs.weighter.initial()),
+        selector=_unpack(packed, "selector", inputs.selector.initial()),
         requested_sum=np.array(packed["requested_sum"], dtype=np.float64),
         realised_rows=np.array(packed["realised_rows"], dtype=np.int64),
     )
+
+
+def _unpack(packed: Mapping[str, Json], key: str, like: PolicyState) -> PolicyState:
+    state = packed.get(key)
+    if not isinstance(state, dict):
+        raise ValueError(
+            f"the checkpoint holds no state of a {key}; it is of another version: start in a new "
+            "folder"
+        )
+    return unpack_state(state, like)

@@ -8,15 +8,20 @@ last checkpoint. Launched through Dagster Pipes it streams its progress back; ot
     1           a defect; the traceback tells
     65          the loss is not finite: another attempt would end the same way
     70          no batch can be drawn: a domain is used up
+    71          a step does not fit into the memory of the device
     73          another process trains in this folder
     74          a file could not be written, for instance on a full disk
     75          stopped by SIGTERM or SIGINT after a checkpoint: start again to continue
     78          configuration, shards or the state in the folder are wrong
 
+Started by torchrun the same command trains on several processes, on one machine or more; --out is
+then a folder that all of them see. torchrun itself ends with 1 whatever the code of its processes.
+
 Importing torch takes seconds, so signals are handled before. A process that was launched (Pipes, or
 --parent-pid) gets SIGTERM from the kernel when its parent dies, however that happens: no orphan
-goes on training while a retry starts. The kernel ties this to the parent's thread: launch it from a
-thread that lives as long as the run. Started by hand it is not tied to the shell.
+goes on training while a retry starts. Under torchrun the parent is torchrun. The kernel ties this
+to the parent's thread: launch it from a thread that lives as long as the run. Started by hand it is
+not tied to the shell.
 """
 
 import argparse
@@ -34,10 +39,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from dagster_pipes import PipesContext
 
-    from training.loop import StepReport
+    from training.config import RunConfig
+    from training.step_report import ProgressCallback, StepReport
 
 EXIT_DIVERGED = 65
 EXIT_REFUSED = 70
+EXIT_MEMORY = 71
 EXIT_LOCKED = 73
 EXIT_IO = 74
 EXIT_STOPPED = 75
@@ -48,18 +55,29 @@ SECONDS_BETWEEN_MESSAGES = 0.5
 _LOG = logging.getLogger("training.run")
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _PIPES_VARIABLE = "DAGSTER_PIPES_CONTEXT"
+_RANK_VARIABLE = "RANK"  # set by torchrun
 
 
-class _StopFlag:
+class StopFlag:
     """Remembers that a signal asked the run to stop."""
 
     def __init__(self) -> None:
         self.signal: int | None = None
 
+    @classmethod
+    def on_signals(cls) -> "StopFlag":
+        """Install a flag that SIGTERM and SIGINT set."""
+        flag = cls()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, flag.set)
+        return flag
+
     def set(self, number: int, _frame: FrameType | None = None) -> None:
+        """Remember a signal; a signal handler."""
         self.signal = number
 
     def __call__(self) -> bool:
+        """Whether a signal came."""
         return self.signal is not None
 
 
@@ -82,6 +100,14 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m training.run", description="Train one model.")
     parser.add_argument("config", type=Path, help="the run, JSON or YAML")
     parser.add_argument("--out", type=Path, required=True, help="folder of the run")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        dest="overrides",
+        help="replace a value of the run, for example schedule.steps=200",
+    )
     parser.add_argument("--plain", action="store_true", help="print a line per report, no \\r")
     parser.add_argument("--parent-pid", type=int, help="end when this parent process ends")
     return parser.parse_args(arguments)
@@ -100,7 +126,7 @@ def _printer(plain: bool) -> Callable[["StepReport"], None]:
     return show
 
 
-def _pipes_sender(pipes: "PipesContext", stop: _StopFlag) -> Callable[["StepReport"], None]:
+def _pipes_sender(pipes: "PipesContext", stop: StopFlag) -> Callable[["StepReport"], None]:
     def send(report: "StepReport") -> None:
         message = {
             "step": report.step,
@@ -134,33 +160,62 @@ def _throttled(show: Callable[["StepReport"], None]) -> Callable[["StepReport"],
     return maybe
 
 
-def _train(
-    options: argparse.Namespace, stop: _StopFlag, show: Callable[["StepReport"], None]
+def run_training(
+    config: "RunConfig", out: Path, *, show: "ProgressCallback", stop: StopFlag
 ) -> int:
+    """Train and return the exit code; what went wrong is logged as one error.
+
+    Args:
+        config: The run.
+        out: Its folder.
+        show: Told of the first and last step, of evaluations, and now and then of the others.
+        stop: Asked before every step.
+    """
     from training.checkpoint import RunLocked
-    from training.config import load_run_config
-    from training.loop import BatchRefused, RunRejected, TrainingDiverged, train
+    from training.event_files import EventFile
+    from training.loop import BatchRefused, OutOfMemory, RunRejected, TrainingDiverged, train
+    from training.ranks import join_ranks
 
     codes: dict[type[Exception], int] = {
         RunRejected: EXIT_CONFIG,
         RunLocked: EXIT_LOCKED,
         TrainingDiverged: EXIT_DIVERGED,
         BatchRefused: EXIT_REFUSED,
+        OutOfMemory: EXIT_MEMORY,
         OSError: EXIT_IO,
     }
+    seldom = _throttled(show)
+    events = EventFile(out / "tensorboard") if config.tensorboard else None
+
+    def tell(report: "StepReport") -> None:
+        if events is not None:
+            events.add_report(report)
+        seldom(report)
+
     try:
-        config = load_run_config(options.config)
-    except ValueError as error:
-        return _failed(EXIT_CONFIG, error)
-    try:
-        result = train(config, options.out, on_progress=_throttled(show), should_stop=stop)
+        with join_ranks(os.environ, device=config.device) as ranks:
+            result = train(config, out, ranks=ranks, on_progress=tell, should_stop=stop)
     except tuple(codes) as error:
         return _failed(next(code for kind, code in codes.items() if isinstance(error, kind)), error)
+    finally:
+        if events is not None:
+            events.close()
     if not result.finished:
+        # Under torchrun the stop may have come from the signal of another rank.
         kept = "checkpoint written" if config.checkpoint.every_steps else "no checkpoints wanted"
         _LOG.warning("stopped by signal %s after step %d; %s", stop.signal, result.steps, kept)
         return EXIT_STOPPED
     return 0
+
+
+def _load_and_train(options: argparse.Namespace, stop: StopFlag, show: "ProgressCallback") -> int:
+    from training.run_file import load_run_config
+
+    try:
+        config = load_run_config(options.config, overrides=options.overrides)
+    except ValueError as error:
+        return _failed(EXIT_CONFIG, error)
+    return run_training(config, options.out, show=show, stop=stop)
 
 
 def _failed(code: int, error: Exception) -> int:
@@ -168,13 +223,15 @@ def _failed(code: int, error: Exception) -> int:
     return code
 
 
-def _train_with_pipes(options: argparse.Namespace, stop: _StopFlag) -> int:
+def _train_with_pipes(options: argparse.Namespace, stop: StopFlag) -> int:
     from dagster_pipes import open_dagster_pipes
 
     code: int | None = None
     try:
         with open_dagster_pipes() as pipes:
-            code = _train(options, stop, _pipes_sender(pipes, stop))
+            code = _load_and_train(options, stop, _pipes_sender(pipes, stop))
+            # torchrun ends with 1 whatever its processes end with.
+            pipes.report_custom_message({"exit_code": code})
     except OSError as error:
         if code is None:
             return _failed(EXIT_IO, error)
@@ -185,16 +242,16 @@ def _train_with_pipes(options: argparse.Namespace, stop: _StopFlag) -> int:
 def main(arguments: list[str] | None = None) -> int:
     """Run the command and return its exit code."""
     options = _parse(arguments)
-    stop = _StopFlag()
-    signal.signal(signal.SIGTERM, stop.set)
-    signal.signal(signal.SIGINT, stop.set)
-    launched = _PIPES_VARIABLE in os.environ
-    if (launched or options.parent_pid is not None) and not die_with_parent(options.parent_pid):
+    stop = StopFlag.on_signals()
+    launched, rank = _PIPES_VARIABLE in os.environ, os.environ.get(_RANK_VARIABLE)
+    # torchrun stands between the launcher and its processes.
+    parent = options.parent_pid if rank is None else None
+    if (launched or options.parent_pid or rank is not None) and not die_with_parent(parent):
         return EXIT_STOPPED
     logging.basicConfig(format="%(levelname)s: %(message)s", stream=sys.stderr)
-    if launched:
+    if launched and rank in (None, "0"):
         return _train_with_pipes(options, stop)
-    return _train(options, stop, _printer(options.plain))
+    return _load_and_train(options, stop, _printer(options.plain))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Opens what a run reads: the token shards of its domains, and the sampler and mixer over them.
+"""Opens what a run reads: the token shards of its domains, and the policies that choose from them.
 
 Shapes: D domains, B rows of a batch, T context tokens.
 """
@@ -9,12 +9,19 @@ from pathlib import Path
 import numpy as np
 
 from training.arrays import Ints
+from training.batch_reader import BatchReader
 from training.config import RunConfig
 from training.mixers import make_mixer
 from training.mixers.interface import Mixer
 from training.sampler import BatchPlan, Sampler
 from training.scoring import spread_rows
+from training.selectors import make_selector
+from training.selectors.selector import SelectionTask, Selector
 from training.shards import ShardManifest, StoredTokens, TokenShards
+from training.weighters import make_weighter
+from training.weighters.weighter import Weighter, WeightingTask
+
+_ALL = slice(None)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,25 +38,25 @@ class RunInputs:
     """Rows of each domain that every evaluation reads, shape (R, T + 1)."""
     context_tokens: int
     """T."""
+    reader: BatchReader
+    """Rows to tokens."""
     sampler: Sampler
     """Weights to rows."""
     mixer: Mixer
-    """Observations to weights."""
+    """Observations to weights of domains."""
+    weighter: Weighter
+    """A batch to weights of its rows."""
+    selector: Selector
+    """A pool of rows to those that are drawn."""
 
     @property
     def manifest(self) -> ShardManifest:
         """A manifest; all agree on vocabulary, end-of-sequence token and tokenizer."""
         return self.train[0].manifest
 
-    def batch(self, plan: BatchPlan) -> StoredTokens:
-        """Read the rows of a plan, shape (B, T + 1), in the order of its slots."""
-        batch = np.empty(
-            (len(plan.rows), self.context_tokens + 1), dtype=np.dtype(self.manifest.dtype)
-        )
-        for domain in np.unique(plan.domain_index).tolist():
-            slots = plan.domain_index == domain
-            batch[slots] = self.train[domain].rows(plan.rows[slots], self.context_tokens)
-        return batch
+    def batch(self, plan: BatchPlan, *, slots: slice = _ALL) -> StoredTokens:
+        """Read the rows of a plan, or of some of its slots, shape (B, T + 1), in their order."""
+        return self.reader.read(plan.domain_index[slots], plan.rows[slots])
 
 
 def open_run_inputs(config: RunConfig) -> RunInputs:
@@ -57,7 +64,7 @@ def open_run_inputs(config: RunConfig) -> RunInputs:
 
     Raises:
         ValueError: Shards are missing, truncated, too short for one row or made by different
-            tokenizers; or the mixer refuses its settings.
+            tokenizers; or mixer, weighter or selector refuse their settings.
     """
     domains = tuple(config.domains)
     folders = [Path(folder) for folder in config.domains.values()]
@@ -66,21 +73,32 @@ def open_run_inputs(config: RunConfig) -> RunInputs:
     _require_one_tokenizer([*train, *heldout], [*folders, *folders])
     context_tokens = config.model.context_tokens
     num_rows: Ints = np.array([shards.num_rows(context_tokens) for shards in train], dtype=np.int64)
-    sampler = Sampler(
-        domains,
-        num_rows,
-        seed=config.seed,
-        batch_rows=config.schedule.batch_rows,
-        epoch_share=config.epoch_share,
-        max_epochs=config.max_epochs,
-        epoch_policy=config.epoch_policy,
-    )
     mixer = make_mixer(
         config.mixer,
         domains=domains,
         available_tokens=num_rows.astype(np.float64) * context_tokens,
         steps=config.schedule.steps,
         batch_rows=config.schedule.batch_rows,
+        has_reference=config.reference is not None,
+    )
+    sampler = _sampler(config, num_rows)
+    selector = make_selector(
+        config.selector,
+        SelectionTask(
+            domains=domains,
+            offered_rows=sampler.offered_rows,
+            steps=config.schedule.steps,
+            batch_rows=config.schedule.batch_rows,
+            seed=config.seed,
+        ),
+    )
+    if selector.reads:
+        sampler = _sampler(config, num_rows, selector)
+    weighter = make_weighter(
+        config.weighter,
+        WeightingTask(
+            domains=domains, steps=config.schedule.steps, batch_rows=config.schedule.batch_rows
+        ),
     )
     wanted = config.evaluation.rows_per_domain
     return RunInputs(
@@ -92,8 +110,24 @@ def open_run_inputs(config: RunConfig) -> RunInputs:
             for shards in heldout
         ),
         context_tokens=context_tokens,
+        reader=BatchReader(train, context_tokens),
         sampler=sampler,
         mixer=mixer,
+        weighter=weighter,
+        selector=selector,
+    )
+
+
+def _sampler(config: RunConfig, num_rows: Ints, selector: Selector | None = None) -> Sampler:
+    return Sampler(
+        tuple(config.domains),
+        num_rows,
+        seed=config.seed,
+        batch_rows=config.schedule.batch_rows,
+        epoch_share=config.epoch_share,
+        max_epochs=config.max_epochs,
+        epoch_policy=config.epoch_policy,
+        draws_per_row=None if selector is None else selector.draws_per_row,
     )
 
 

@@ -65,11 +65,16 @@ class RunResult:
     """After the last step; empty if the run was stopped."""
     finished: bool
     """Whether all steps were done."""
+    learned_weights: dict[str, float] | None = None
+    """What a proxy run learnt for the real run, to be given to the mixer "fixed"; None, and absent
+    from the file: the mixer learns nothing for another run."""
 
 
 def write_result(result: RunResult, out: Path) -> None:
     """Write result.json, at once and durably."""
     content = TypeAdapter(RunResult).dump_python(result, mode="json")
+    if result.learned_weights is None:
+        del content["learned_weights"]
     write_text(out / RESULT_FILE, json.dumps(content, sort_keys=True, indent=1) + "\n")
 
 

@@ -18,11 +18,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from training.apportionment import apportion
-from training.arrays import Floats, Ints, require_simplex
+from training.arrays import Floats, Ints
 from training.permutation import permutation_key, permute
+
+_STRETCH = 1024
+_NO_PLACES: Ints = np.empty((2, 0), dtype=np.int64)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,7 +56,7 @@ class BatchPlan:
 
 
 class Sampler:
-    """Plans batches; holds only constants."""
+    """Plans batches; holds only constants, and results that it would otherwise work out again."""
 
     def __init__(
         self,
@@ -66,6 +68,7 @@ class Sampler:
         epoch_share: float = 1.0,
         max_epochs: float | None = None,
         epoch_policy: Literal["error", "drop", "allow"] = "error",
+        draws_per_row: Floats | None = None,
     ) -> None:
         """Set what stays the same during a run.
 
@@ -78,6 +81,8 @@ class Sampler:
             max_epochs: Epochs (of what is offered) at which the policy acts; None: never.
             epoch_policy: "error" stops. "drop" leaves out a domain whose share of the batch would
                 pass the limit and gives its weight to the others, in proportion. "allow" goes on.
+            draws_per_row: Share of its stream that each domain draws, shape (D,), in (0, 1]: what a
+                selector leaves. The draws of an epoch are so many fewer. None: all of it.
 
         Raises:
             ValueError: A domain without rows or twice, or a number out of range.
@@ -100,7 +105,12 @@ class Sampler:
         self.batch_rows = batch_rows
         self.offered_rows: Ints = np.maximum(np.floor(epoch_share * num_rows), 1).astype(np.int64)
         """Rows of each domain's epoch, shape (D,)."""
+        self.epoch_draws: Floats = self.offered_rows * (
+            1.0 if draws_per_row is None else draws_per_row
+        )
+        """Draws of each domain until its rows begin again, shape (D,)."""
         self._num_rows = num_rows.astype(np.int64)
+        self._stretches: dict[int, tuple[int, Ints]] = {}
         self._seed = seed
         self._max_epochs = max_epochs
         self._policy = epoch_policy
@@ -121,21 +131,22 @@ class Sampler:
             ValueError: The weights are no mixture over the domains, or max_epochs is reached and
                 the policy is "error", or no domain is left.
         """
-        require_simplex(weights)
         if weights.shape != (len(self.domains),):
             raise ValueError(f"weights must have shape ({len(self.domains)},), got {weights.shape}")
         applied, counts, carry = self._apportion(state, weights)
-        domain_index = _interleave(counts)
-        # The k-th slot of a domain takes the k-th row after its cursor.
-        nth = np.empty(self.batch_rows, dtype=np.int64)
-        for domain, count in enumerate(counts.tolist()):
-            nth[domain_index == domain] = np.arange(count)
-        epochs, places = np.divmod(
-            state.cursors[domain_index] + nth, self.offered_rows[domain_index]
-        )
+        domain_index, order = _interleave(counts)
+        # By domain first: the rows after its cursor; then in the order of the slots.
+        drawn = [
+            self._upcoming(domain, cursor, count)
+            for domain, (cursor, count) in enumerate(
+                zip(state.cursors.tolist(), counts.tolist(), strict=True)
+            )
+            if count
+        ]
+        rows, epochs = np.concatenate(drawn, axis=1)[:, order]
         plan = BatchPlan(
             domain_index=domain_index,
-            rows=self._rows(domain_index, epochs, places),
+            rows=rows,
             epochs=epochs,
             requested=weights,
             applied=applied,
@@ -143,11 +154,39 @@ class Sampler:
         )
         return plan, SamplerState(cursors=state.cursors + counts, carry=carry)
 
+    def locate(self, domain_index: Ints, places: Ints) -> tuple[Ints, Ints]:
+        """Return row and epoch of places in the streams of rows of their domains, shape (n,) each.
+
+        Args:
+            domain_index: Domain of each, shape (n,).
+            places: From 0, in the stream that goes through all offered rows in each epoch.
+        """
+        rows, epochs = np.empty_like(places), np.empty_like(places)
+        for domain in np.unique(domain_index).tolist():
+            here = domain_index == domain
+            rows[here], epochs[here] = self._locate(domain, places[here])
+        return rows, epochs
+
+    def _upcoming(self, domain: int, first: int, count: int) -> Ints:
+        """Rows and epochs, shape (2, count), of the places from `first` in one domain's stream.
+
+        They depend on the place alone, so a stretch is worked out at once and remembered.
+        """
+        begin, known = self._stretches.get(domain, (0, _NO_PLACES))
+        if first < begin or first + count > begin + known.shape[1]:
+            places = first + np.arange(max(count, _STRETCH), dtype=np.int64)
+            begin, known = first, np.stack(self._locate(domain, places))
+            self._stretches[domain] = (begin, known)
+        return known[:, first - begin : first - begin + count]
+
     def _apportion(self, state: SamplerState, weights: Floats) -> tuple[Floats, Ints, Floats]:
         applied = weights
         while True:
             counts, carry = apportion(applied, self.batch_rows, state.carry)
-            over = self._past_the_limit(state.cursors + counts) & (counts > 0)
+            if self._max_epochs is None or self._policy == "allow":
+                return applied, counts, carry
+            limits = np.floor(self._max_epochs * self.epoch_draws)
+            over = (state.cursors + counts > limits) & (counts > 0)
             if not over.any():
                 return applied, counts, carry
             names = [name for name, flag in zip(self.domains, over, strict=True) if flag]
@@ -165,27 +204,29 @@ class Sampler:
                 )
             applied = left / left.sum()
 
-    def _past_the_limit(self, cursors: Ints) -> NDArray[np.bool_]:
-        if self._max_epochs is None or self._policy == "allow":
-            return np.zeros(len(self.domains), dtype=bool)
-        return np.asarray(cursors > np.floor(self._max_epochs * self.offered_rows))
-
-    def _rows(self, domain_index: Ints, epochs: Ints, places: Ints) -> Ints:
-        named = {
-            (domain, epoch): permutation_key(self._seed, self.domains[domain], epoch)
-            for domain, epoch in set(zip(domain_index.tolist(), epochs.tolist(), strict=True))
-        }
-        pairs = zip(domain_index.tolist(), epochs.tolist(), strict=True)
-        keys = np.array([named[pair] for pair in pairs], dtype=np.uint64)
-        entries = permute(places, self.offered_rows[domain_index], keys)
-        if np.array_equal(self.offered_rows, self._num_rows):
-            return entries
-        return permute(entries, self._num_rows[domain_index], self._subset_keys[domain_index])
+    def _locate(self, domain: int, places: Ints) -> tuple[Ints, Ints]:
+        """Rows and epochs of places in the stream of one domain, in any order."""
+        offered, available = self.offered_rows[domain], self._num_rows[domain]
+        epochs, offsets = np.divmod(places, offered)
+        named, which = np.unique(epochs, return_inverse=True)
+        keys = np.array(
+            [permutation_key(self._seed, self.domains[domain], epoch) for epoch in named.tolist()],
+            dtype=np.uint64,
+        )
+        rows = permute(offsets, np.full_like(offsets, offered), keys[which])
+        if offered != available:
+            subset = np.full(len(rows), self._subset_keys[domain])
+            rows = permute(rows, np.full_like(rows, available), subset)
+        return rows, epochs
 
 
-def _interleave(counts: Ints) -> Ints:
-    """Spread the domains over the slots: the k-th of n rows stands at (k + 1/2) / n."""
+def _interleave(counts: Ints) -> tuple[Ints, Ints]:
+    """Spread the domains over the slots: the k-th of n rows stands at (k + 1/2) / n.
+
+    Return the domain of each slot, and which it is if the rows are counted domain by domain.
+    """
     domain_index = np.repeat(np.arange(len(counts)), counts)
-    nth = np.concatenate([np.arange(count) for count in counts.tolist()])
-    place = (nth + 0.5) / counts[domain_index]
-    return np.asarray(domain_index[np.lexsort((domain_index, place))], dtype=np.int64)
+    firsts = counts.cumsum() - counts
+    nth = np.arange(len(domain_index)) - firsts[domain_index]
+    order = ((nth + 0.5) / counts[domain_index]).argsort(kind="stable")
+    return domain_index[order], order

@@ -14,7 +14,7 @@ Shapes: D domains, R rows, T context tokens.
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -105,25 +105,15 @@ def mean_loss(losses: Floats) -> MeanLoss:
 
 
 def evaluate_domains(
-    model: PreTrainedModel,
-    rows: Sequence[StoredTokens],
-    *,
-    batch_rows: int,
-    device: torch.device,
+    losses_of: Callable[[StoredTokens], Floats], rows: Sequence[StoredTokens]
 ) -> list[MeanLoss]:
     """Average the loss on the cached rows of each domain.
 
     Args:
-        model: On the device.
-        rows: For each domain its rows, shape (R, T + 1). Batches run across domains.
-        batch_rows: Rows of one forward pass.
-        device: Of the model.
+        losses_of: Rows, shape (R, T + 1), to their losses, shape (R,), nats per token.
+        rows: For each domain its rows. They are scored together.
     """
-    stacked = np.concatenate(list(rows))
-    starts = range(0, len(stacked), batch_rows)
-    losses = losses_of_rows(
-        model, (stacked[start : start + batch_rows] for start in starts), device=device
-    )
+    losses = losses_of(np.concatenate(list(rows)))
     ends = np.cumsum([len(entry) for entry in rows])[:-1]
     return [mean_loss(part) for part in np.split(losses, ends)]
 

@@ -8,6 +8,7 @@ every context length. The files are described in training.shard_format.
 
 import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Self
 
@@ -114,6 +115,10 @@ class TokenShards:
             out[slot] = self._tokens[shard][start : start + context_tokens + 1]
         return out
 
+    def row_tables(self, context_tokens: int) -> tuple[list[StoredTokens], Ints]:
+        """Return the tokens of each shard, and the first row of each and, last, their number."""
+        return self._tokens, self._first_rows(context_tokens)
+
     def documents_of_row(self, row: int, context_tokens: int) -> list[DocumentSpan]:
         """Return the documents that a row holds, in order.
 
@@ -125,7 +130,7 @@ class TokenShards:
         shard = int(np.searchsorted(first_rows, row, side="right")) - 1
         start = (row - int(first_rows[shard])) * context_tokens
         end = start + context_tokens + 1
-        held = self._documents().filter(
+        held = self._documents.filter(
             pl.col("shard") == shard,
             pl.col("start") < end,
             pl.col("start") + pl.col("num_tokens") > start,
@@ -145,6 +150,10 @@ class TokenShards:
             )
         return spans
 
+    def holds(self, document_id: str) -> bool:
+        """Whether a document is in these shards."""
+        return bool((self._documents["document_id"] == document_id).any())
+
     def rows_of_document(self, document_id: str, context_tokens: int) -> Ints:
         """Return the rows that hold a part of a document, ascending.
 
@@ -153,7 +162,7 @@ class TokenShards:
         Raises:
             ValueError: No such document.
         """
-        found = self._documents().filter(pl.col("document_id") == document_id)
+        found = self._documents.filter(pl.col("document_id") == document_id)
         if found.is_empty():
             raise ValueError(
                 f"{self._folder}: no document {document_id!r}; look in the other domains"
@@ -184,6 +193,7 @@ class TokenShards:
                 f"[0, {num_rows})"
             )
 
+    @cached_property
     def _documents(self) -> pl.DataFrame:
         return pl.read_parquet(self._folder / DOCUMENTS_FILE)
 

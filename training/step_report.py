@@ -8,6 +8,7 @@ from training.progress import Progress
 from training.run_session import RunSession
 from training.scoring import MeanLoss
 from training.training_step import StepMeasures
+from training.weighters.weighter import effective_rows
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -22,8 +23,14 @@ class StepReport:
     """Training loss of the step, nats per token."""
     weights: dict[str, float]
     """Weights the step was asked for, by domain."""
+    train: dict[str, float]
+    """Training loss of the domains that were in the batch, nats per token."""
     heldout: dict[str, float] | None
     """Held-out losses after the step, nats per token; None unless evaluated."""
+    learning_rate: float
+    """Of the step."""
+    gradient_norm: float
+    """Before clipping."""
     tokens_per_second: float
     """Training speed of this attempt so far."""
 
@@ -48,7 +55,10 @@ def step_report(
         steps=session.config.schedule.steps,
         loss=measures.loss,
         weights=session.named(measures.plan.requested),
+        train=_train_losses(session.inputs.domains, measures),
         heldout=None if heldout is None else named_losses(session.inputs.domains, heldout),
+        learning_rate=measures.rate,
+        gradient_norm=measures.grad_norm,
         tokens_per_second=session.watch.tokens_per_second(progress.step),
     )
 
@@ -62,26 +72,39 @@ def metrics_line(
     """Return the line of a finished step. Losses are in nats per token.
 
     train has only the domains that were in the batch; mixer is what the mixer decided after the
-    step; heldout and mixer are there only when the model was evaluated.
+    step; heldout and mixer are there only when the model was evaluated. effective_rows is how many
+    rows of equal weight would average as well; it is there only if rows are weighted. weighter and
+    selector are there, with mixer, if they have something to say.
     """
     domains = session.inputs.domains
-    present = [index for index, count in enumerate(measures.plan.counts.tolist()) if count]
     batch_rows = session.config.schedule.batch_rows
     line: dict[str, Json] = {
         "step": progress.step,
         "tokens": progress.step * batch_rows * session.inputs.context_tokens,
         "loss": measures.loss,
-        "train": {
-            domains[index]: float(measures.loss_sums[index] / measures.token_counts[index])
-            for index in present
-        },
+        "train": dict(_train_losses(domains, measures)),
         "requested": by_domain(domains, measures.plan.requested),
         "applied": by_domain(domains, measures.plan.applied),
         "rows": dict(zip(domains, measures.plan.counts.tolist(), strict=True)),
         "lr": measures.rate,
         "grad_norm": measures.grad_norm,
     }
+    if measures.row_weights is not None:
+        line["effective_rows"] = effective_rows(measures.row_weights)
     if heldout is not None:
         line["heldout"] = dict(named_losses(domains, heldout))
         line["mixer"] = session.inputs.mixer.describe(progress.mixer)
+        if said := session.inputs.weighter.describe(progress.weighter):
+            line["weighter"] = said
+        if said := session.inputs.selector.describe(progress.selector):
+            line["selector"] = said
     return line
+
+
+def _train_losses(domains: tuple[str, ...], measures: StepMeasures) -> dict[str, float]:
+    """Key the training losses of the domains in the batch, nats per token."""
+    return {
+        domain: float(measures.loss_sums[index] / measures.token_counts[index])
+        for index, domain in enumerate(domains)
+        if measures.plan.counts[index]
+    }

@@ -6,6 +6,8 @@ from training.arrays import Floats
 from training.config import MixerConfig, Setting
 from training.mixers.aioli import make_aioli
 from training.mixers.curriculum import make_curriculum
+from training.mixers.doge import make_doge
+from training.mixers.doremi import make_doremi
 from training.mixers.fixed import make_fixed
 from training.mixers.interface import Mixer, MixingTask
 from training.mixers.odm import make_odm
@@ -19,6 +21,8 @@ from training.mixers.unimax import make_unimax
 MIXERS: dict[str, Callable[[Mapping[str, Setting], MixingTask], Mixer]] = {
     "aioli": make_aioli,
     "curriculum": make_curriculum,
+    "doge": make_doge,
+    "doremi": make_doremi,
     "fixed": make_fixed,
     "odm": make_odm,
     "proportional": make_proportional,
@@ -37,6 +41,7 @@ def make_mixer(
     available_tokens: Floats,
     steps: int,
     batch_rows: int,
+    has_reference: bool = False,
 ) -> Mixer:
     """Build the mixer that a run file names.
 
@@ -46,6 +51,7 @@ def make_mixer(
         available_tokens: Training tokens of each domain, shape (D,), > 0.
         steps: Optimiser steps of the run.
         batch_rows: Rows of a batch.
+        has_reference: Whether the run names a reference model.
 
     Raises:
         ValueError: Unknown method, or settings that the method refuses.
@@ -59,6 +65,10 @@ def make_mixer(
             f"available_tokens must be positive, one per domain, got {available_tokens}"
         )
     task = MixingTask(
-        domains=domains, available_tokens=available_tokens, steps=steps, batch_rows=batch_rows
+        domains=domains,
+        available_tokens=available_tokens,
+        steps=steps,
+        batch_rows=batch_rows,
+        has_reference=has_reference,
     )
     return MIXERS[config.method](config.settings, task)

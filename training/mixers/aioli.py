@@ -19,25 +19,30 @@ Deviations, and why:
   average score, so that noise does not move them; if all are below, weights and average stay as
   they are. Probe effects late in training are of the size of the evaluation noise, and
   normalising the matrix blows up whatever is there.
+- At the start of a round, the falls that the last A predicted are compared with those that came
+  (training.mixers.aioli_fidelity). Below min_fidelity the run trains on equal shares between the
+  probes, and the record says `faithful: false`, until a round goes again as predicted.
 - A round that has no step left after its probes is trained on the current weights without probes.
 - Nothing moves in a round whose realised shares do not determine A (recorded as undetermined).
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from training.arrays import Floats, Ints
 from training.config import Setting
 from training.mixers.aioli_estimate import estimate_mixing_matrix, normalised_scores, tilt
+from training.mixers.aioli_fidelity import fidelity, predict_drops
 from training.mixers.aioli_settings import AioliSettings, checked_prior, require_consistent
+from training.mixers.aioli_state import AioliState
 from training.mixers.interface import (
     Json,
     MixerState,
     MixingTask,
     Observation,
+    SamplingMixer,
     by_domain,
     parse_settings,
     require_heldout_losses,
@@ -45,41 +50,7 @@ from training.mixers.interface import (
 )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class AioliState(MixerState):
-    """All that changes."""
-
-    step: int
-    """Last step observed; -2 before the call for -1."""
-    losses: Floats
-    """Last held-out losses, shape (D,), nats per token; zeros before the first."""
-    drops: Floats
-    """Falls of the losses in the probes of this round so far, shape (R * D probes, D eval)."""
-    counts: Ints
-    """Rows of those probes, shape (R * D probes, D train)."""
-    sampling_weights: Floats
-    """Weights between the probes, shape (D,)."""
-    scores: Floats
-    """Moving average of the normalised scores, shape (D,); zeros before the first move."""
-    num_decisions: int
-    """Rounds decided."""
-    num_moves: int
-    """Of these, rounds that changed the weights."""
-    determined: bool
-    """Whether the last decision had a matrix; the five fields below are zeros if not."""
-    matrix: Floats
-    """A of the last decision, shape (D eval, D train), nats per token."""
-    standard_errors: Floats
-    """Of A; zeros with one sweep."""
-    contrasts: Floats
-    """Of the last decision, shape (D,), nats per token."""
-    contrast_error: float
-    """Their standard error; 0 with one sweep."""
-    moved: NDArray[np.bool_]
-    """Domains whose own contrast was above the noise in the last decision, shape (D,)."""
-
-
-class Aioli:
+class Aioli(SamplingMixer):
     """The state machine over steps."""
 
     def __init__(self, settings: AioliSettings, task: MixingTask) -> None:
@@ -114,6 +85,12 @@ class Aioli:
             contrasts=np.zeros(size),
             contrast_error=0.0,
             moved=np.zeros(size, dtype=bool),
+            rest_counts=np.zeros(size, dtype=np.int64),
+            predicted_drops=np.zeros(size),
+            observed_drops=np.zeros(size),
+            num_compared=0,
+            fidelity=0.0,
+            num_unfaithful=0,
         )
 
     def wants_evaluation(self, state: MixerState, step: int) -> bool:
@@ -136,6 +113,8 @@ class Aioli:
             counts = state.counts.copy()
             counts[position // self._settings.probe_steps] += observation.realised_counts
             state = replace(state, counts=counts)
+        else:
+            state = replace(state, rest_counts=state.rest_counts + observation.realised_counts)
         if not self.wants_evaluation(state, step):
             return state
         losses = require_heldout_losses(observation, self._num_domains)
@@ -148,7 +127,7 @@ class Aioli:
             return self._prior.copy()
         position = self._position(step)
         if position is None or position >= self._probing_steps:
-            return state.sampling_weights.copy()
+            return self._between_probes(state)
         others = (1 - self._settings.main_share) / (self._num_domains - 1)
         mixture = np.full(self._num_domains, others)
         order = self._probe_order(self._round(step))
@@ -160,11 +139,17 @@ class Aioli:
         state = _own(state)
         names = self._task.domains
         record: dict[str, Json] = {
-            "weights": by_domain(names, state.sampling_weights),
+            "weights": by_domain(names, self._between_probes(state)),
             "decisions": state.num_decisions,
             "moves": state.num_moves,
             "determined": state.determined,
+            "faithful": self._faithful(state),
+            "unfaithful_rounds": state.num_unfaithful,
         }
+        if state.num_compared:
+            record["fidelity"] = state.fidelity
+            record["predicted_drops"] = by_domain(names, state.predicted_drops)
+            record["observed_drops"] = by_domain(names, state.observed_drops)
         if not state.determined:
             return record
         record["moved"] = dict(zip(names, state.moved.tolist(), strict=True))
@@ -199,15 +184,42 @@ class Aioli:
         assert position is not None
         if position == 0:
             return replace(
-                state,
+                self._compare(state, losses),
                 losses=losses,
                 drops=np.zeros_like(state.drops),
                 counts=np.zeros_like(state.counts),
+                rest_counts=np.zeros_like(state.rest_counts),
             )
         drops = state.drops.copy()
         drops[position // self._settings.probe_steps - 1] = state.losses - losses
         state = replace(state, losses=losses, drops=drops)
         return self._decide(state) if position == self._probing_steps else state
+
+    def _compare(self, state: AioliState, losses: Floats) -> AioliState:
+        """Hold the last decision against what came of it, if it had a matrix."""
+        if not state.determined:
+            return state
+        rows = self._settings.probe_steps * self._task.batch_rows
+        predicted = predict_drops(state.matrix, state.rest_counts, rows)
+        observed = state.losses - losses
+        found = fidelity(predicted, observed)
+        return replace(
+            state,
+            predicted_drops=predicted,
+            observed_drops=observed,
+            num_compared=state.num_compared + 1,
+            fidelity=found,
+            num_unfaithful=state.num_unfaithful + (found < self._settings.min_fidelity),
+        )
+
+    def _faithful(self, state: AioliState) -> bool:
+        return state.num_compared == 0 or state.fidelity >= self._settings.min_fidelity
+
+    def _between_probes(self, state: AioliState) -> Floats:
+        """Learned weights; equal shares while the matrix does not predict what happens."""
+        if self._faithful(state):
+            return state.sampling_weights.copy()
+        return np.full(self._num_domains, 1 / self._num_domains)
 
     def _decide(self, state: AioliState) -> AioliState:
         size = self._num_domains
@@ -231,7 +243,8 @@ class Aioli:
         state = replace(
             state,
             determined=True,
-            matrix=estimate.matrix,
+            # In C order, as it comes back from a checkpoint: products depend on it in the last bit.
+            matrix=np.ascontiguousarray(estimate.matrix),
             standard_errors=np.zeros((size, size)) if errors is None else errors,
             contrasts=estimate.contrasts,
             contrast_error=estimate.contrast_error or 0.0,

@@ -30,6 +30,9 @@ class AioliSettings:
     """Weight of the past in the average of a memoryless update; 0: only the last round counts."""
     min_signal: Annotated[float, Field(ge=0)] = 2.0
     """Standard errors that a contrast needs to move a weight; 0: everything moves."""
+    min_fidelity: Annotated[float, Field(ge=-1, le=1)] = 0.5
+    """Agreement of predicted and observed falls of a round (training.mixers.aioli_fidelity) below
+    which the next trains on equal shares; -1: never."""
     prior: dict[str, float] | None = None
     """Weights of the first prior_steps, by domain; None: there is no such phase."""
     prior_steps: Annotated[int, Field(ge=0)] = 0

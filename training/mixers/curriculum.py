@@ -38,6 +38,7 @@ from training.mixers.interface import (
     MixerState,
     MixingTask,
     Observation,
+    SamplingMixer,
     by_domain,
     parse_settings,
     require_heldout_losses,
@@ -79,7 +80,7 @@ class CurriculumState(MixerState):
     """Of each domain, shape (D,); zeros until it is measured."""
 
 
-class Curriculum:
+class Curriculum(SamplingMixer):
     """Weights as a function of the step and the difficulties."""
 
     def __init__(self, settings: CurriculumSettings, task: MixingTask) -> None:

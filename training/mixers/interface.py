@@ -1,33 +1,61 @@
 """What a mixer is: a rule that yields the sampling weights of each step. Pure; no torch, no files.
 
-A mixer holds constants. All that changes is in a state, a frozen dataclass of arrays and numbers,
-so that any mixer can be stopped after any step and continued. The training loop calls it so:
+A mixer holds constants. All that changes is in a state (training.policies). The training loop calls
+it so:
 
     state = mixer.initial()
     for step in -1, 0, 1, ..., steps - 1:
         if step >= 0:
-            train one step on mixer.weights(state, step)
-        heldout = held-out losses of the model as it is now   if mixer.wants_evaluation(state, step)
-        state = mixer.observe(state, Observation(step=step, heldout_losses=heldout, ...))
+            draw a batch by mixer.weights(state, step)
+            train one step; a row of domain d has the weight mixer.loss_weights(state, rows)[d]
+        measure what mixer.wants...(state, step) names
+        state = mixer.observe(state, Observation(step=step, ...))
 
 The call with step -1, before the first step, has zero train counts. A checkpoint taken after
 observe() needs nothing but the packed state. Vectors are in the order of `MixingTask.domains`.
 """
 
 import dataclasses
-import json
 from collections.abc import Mapping
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 import numpy as np
-from pydantic import TypeAdapter, ValidationError
 
 from training.arrays import Floats, Ints, require_simplex
-from training.config import Setting, validation_message
+from training.policies import (
+    AlignmentTarget,
+    Json,
+    Observation,
+    PolicyState,
+    Signal,
+    by_domain,
+    pack_state,
+    parse_settings,
+    require_next_step,
+    unpack_state,
+)
 
-Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
-Settings = TypeVar("Settings")
-State = TypeVar("State", bound="MixerState")
+__all__ = [
+    "AlignmentTarget",
+    "Json",
+    "Mixer",
+    "MixerState",
+    "MixingTask",
+    "Observation",
+    "SamplingMixer",
+    "Signal",
+    "StaticMixer",
+    "by_domain",
+    "pack_state",
+    "parse_settings",
+    "require_heldout_losses",
+    "require_next_step",
+    "softmax",
+    "unpack_state",
+    "weights_by_name",
+]
+
+MixerState = PolicyState
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,28 +70,8 @@ class MixingTask:
     """Optimiser steps of the run."""
     batch_rows: int
     """Rows of a batch."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Observation:
-    """What was measured in one training step and after it."""
-
-    step: int
-    """Step that was just finished; -1 before the first."""
-    heldout_losses: Floats | None
-    """Mean held-out loss of each domain after the step, shape (D,), nats per token; None unless
-    wants_evaluation() said yes."""
-    train_loss_sums: Floats
-    """Sum of the training loss of each domain in the step, shape (D,), nats; 0 where absent."""
-    train_token_counts: Ints
-    """Tokens behind those sums, shape (D,)."""
-    realised_counts: Ints
-    """Rows of each domain in the step, shape (D,)."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class MixerState:
-    """Base of all states: fields are arrays, int, float, bool, str, or None."""
+    has_reference: bool = False
+    """Whether the run names a reference model, and so can measure excess losses."""
 
 
 class Mixer(Protocol):
@@ -77,6 +85,14 @@ class Mixer(Protocol):
         """Whether observe() for this step (-1: before the first) needs held-out losses."""
         ...
 
+    def wants(self, state: MixerState, step: int) -> frozenset[Signal]:
+        """What else observe() for this step needs."""
+        ...
+
+    def wants_alignment(self, state: MixerState, step: int) -> AlignmentTarget | None:
+        """What the gradients of this step (from 0) are to be compared with, if at all."""
+        ...
+
     def observe(self, state: MixerState, observation: Observation) -> MixerState:
         """Return the state after an observation. Steps must come one after the other."""
         ...
@@ -85,9 +101,44 @@ class Mixer(Protocol):
         """Sampling weights of the step that is about to run, shape (D,), on the simplex."""
         ...
 
+    def loss_weights(self, state: MixerState, counts: Ints) -> Floats | None:
+        """Weight of one row of each domain in the loss of the step that is about to run.
+
+        The loop divides by the sum over the batch, so only ratios matter. None: all rows alike.
+
+        Args:
+            state: Before the step.
+            counts: Rows of each domain in the batch, shape (D,).
+        """
+        ...
+
+    def learned_weights(self, state: MixerState) -> Floats | None:
+        """Weights that this run learnt for another run to sample from, shape (D,); None: none."""
+        ...
+
     def describe(self, state: MixerState) -> dict[str, Json]:
         """Return the last decision, for the metrics: weights by domain, and what they rest on."""
         ...
+
+
+class SamplingMixer:
+    """Base of the mixers that only sample and need no signal but held-out losses."""
+
+    def wants(self, state: MixerState, step: int) -> frozenset[Signal]:
+        """Nothing."""
+        return frozenset()
+
+    def wants_alignment(self, state: MixerState, step: int) -> AlignmentTarget | None:
+        """Nothing."""
+        return None
+
+    def loss_weights(self, state: MixerState, counts: Ints) -> Floats | None:
+        """All rows alike."""
+        return None
+
+    def learned_weights(self, state: MixerState) -> Floats | None:
+        """None: the weights are for this run."""
+        return None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -95,7 +146,7 @@ class StaticState(MixerState):
     """A mixer that learns nothing."""
 
 
-class StaticMixer:
+class StaticMixer(SamplingMixer):
     """The same weights at every step."""
 
     def __init__(
@@ -132,25 +183,6 @@ class StaticMixer:
         return {"weights": by_domain(self._domains, self._weights), **self._notes}
 
 
-def by_domain(domains: tuple[str, ...], values: Floats) -> dict[str, Json]:
-    """Key a vector by domain name."""
-    return dict(zip(domains, values.tolist(), strict=True))
-
-
-def require_next_step(step: int, observation: Observation) -> None:
-    """Refuse an observation that does not follow the last one.
-
-    Args:
-        step: Last step observed; -2 before the first.
-        observation: The new one.
-
-    Raises:
-        ValueError: It is of another step than the next.
-    """
-    if observation.step != step + 1:
-        raise ValueError(f"expected the observation of step {step + 1}, got {observation.step}")
-
-
 def require_heldout_losses(observation: Observation, num_domains: int) -> Floats:
     """Return the held-out losses that a mixer asked for.
 
@@ -172,26 +204,6 @@ def softmax(scores: Floats) -> Floats:
     return np.asarray(shares / shares.sum())
 
 
-def parse_settings(kind: type[Settings], method: str, settings: Mapping[str, Setting]) -> Settings:
-    """Check the settings of a method.
-
-    Args:
-        kind: A strict pydantic dataclass.
-        method: Its name, for the message.
-        settings: As they stand in the run file.
-
-    Raises:
-        ValueError: An unknown, missing or wrong setting; the message names it.
-    """
-    try:
-        # By way of JSON, because strict mode takes a mapping for a dataclass only from there.
-        return TypeAdapter(kind).validate_json(json.dumps(dict(settings)))
-    except ValidationError as error:
-        known = ", ".join(field.name for field in dataclasses.fields(kind)) or "none"  # type: ignore[arg-type]
-        message = validation_message(f"mixer {method!r}, settings", error)
-        raise ValueError(f"{message}\n(settings of {method!r}: {known})") from error
-
-
 def weights_by_name(weights: Mapping[str, float], domains: tuple[str, ...], *, name: str) -> Floats:
     """Put shares keyed by domain into the order of the domains.
 
@@ -206,56 +218,3 @@ def weights_by_name(weights: Mapping[str, float], domains: tuple[str, ...], *, n
     shares = np.array([weights[domain] for domain in domains], dtype=np.float64)
     require_simplex(shares, name=name)
     return np.asarray(shares / shares.sum())
-
-
-def pack_state(state: MixerState) -> dict[str, Json]:
-    """Turn a state into plain JSON values; floats come back bit for bit."""
-    return {
-        "state": type(state).__name__,
-        "fields": {
-            field.name: _pack(getattr(state, field.name)) for field in dataclasses.fields(state)
-        },
-    }
-
-
-def unpack_state(packed: Mapping[str, Json], like: State) -> State:
-    """Undo pack_state.
-
-    Args:
-        packed: What pack_state returned, perhaps by way of a JSON file.
-        like: Any state of the same mixer, for instance mixer.initial().
-
-    Raises:
-        ValueError: It is the state of another mixer, or of another version of this one.
-    """
-    names = [field.name for field in dataclasses.fields(like)]
-    fields = packed.get("fields")
-    if packed.get("state") != type(like).__name__ or not isinstance(fields, dict):
-        raise ValueError(
-            f"expected a packed {type(like).__name__}, got {packed.get('state')!r}; the checkpoint "
-            "belongs to another mixer: start in a new folder"
-        )
-    if set(fields) != set(names):
-        raise ValueError(
-            f"the packed {type(like).__name__} has the fields {sorted(fields)}, expected "
-            f"{sorted(names)}; the checkpoint is of another version: start in a new folder"
-        )
-    return type(like)(**{name: _unpack(fields[name]) for name in names})
-
-
-def _pack(value: object) -> Json:
-    if isinstance(value, np.ndarray):
-        return {
-            "dtype": value.dtype.name,
-            "shape": list(value.shape),
-            "data": value.ravel().tolist(),
-        }
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    raise TypeError(f"a mixer state holds arrays and plain values, not {type(value).__name__}")
-
-
-def _unpack(value: Json) -> object:
-    if isinstance(value, dict):
-        return np.array(value["data"], dtype=str(value["dtype"])).reshape(value["shape"])  # type: ignore[arg-type]
-    return value

@@ -38,6 +38,7 @@ from training.mixers.interface import (
     MixerState,
     MixingTask,
     Observation,
+    SamplingMixer,
     by_domain,
     parse_settings,
     require_next_step,
@@ -72,7 +73,7 @@ class OdmState(MixerState):
     """Shape (D,)."""
 
 
-class Odm:
+class Odm(SamplingMixer):
     """The state machine over steps."""
 
     def __init__(self, settings: OdmSettings, task: MixingTask) -> None:

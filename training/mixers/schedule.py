@@ -19,6 +19,7 @@ from training.mixers.interface import (
     MixerState,
     MixingTask,
     Observation,
+    SamplingMixer,
     by_domain,
     parse_settings,
     require_next_step,
@@ -44,7 +45,7 @@ class ScheduleState(MixerState):
     """Last step observed; -2 before the first."""
 
 
-class Schedule:
+class Schedule(SamplingMixer):
     """Weights as a function of the step alone."""
 
     def __init__(

@@ -38,6 +38,7 @@ from training.mixers.interface import (
     MixerState,
     MixingTask,
     Observation,
+    SamplingMixer,
     by_domain,
     parse_settings,
     require_heldout_losses,
@@ -84,7 +85,7 @@ class SkillItState(MixerState):
     """Rounds that changed the weights."""
 
 
-class SkillIt:
+class SkillIt(SamplingMixer):
     """The state machine over steps."""
 
     def __init__(self, settings: SkillItSettings, task: MixingTask) -> None:

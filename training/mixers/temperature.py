@@ -22,7 +22,7 @@ class TemperatureSettings:
     """What the run file says."""
 
     temperature: Annotated[float, Field(gt=0)]
-    """T."""
+    """T; 1: in proportion to the tokens, larger: more equal."""
 
 
 def make_temperature(settings: Mapping[str, Setting], task: MixingTask) -> StaticMixer:

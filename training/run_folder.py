@@ -1,0 +1,70 @@
+"""What lies in the folder of a run beside its checkpoints: its configuration and its tokenizer."""
+
+import json
+import shutil
+from pathlib import Path
+
+from pydantic import TypeAdapter
+
+from training.config import RunConfig
+from training.durable_files import write_text
+from training.run_file import load_run_config
+from training.run_result import RESULT_FILE
+from training.tokenizer import CONFIG_FILE as TOKENIZER_CONFIG_FILE
+from training.tokenizer import TOKENIZER_FILE, tokenizer_digest
+
+RUN_CONFIG_FILE = "config.json"
+
+
+def write_run_config(config: RunConfig, out: Path) -> None:
+    """Write config.json: every setting of the run, defaults included, folders absolute."""
+    content = TypeAdapter(RunConfig).dump_python(config, mode="json")
+    write_text(out / RUN_CONFIG_FILE, json.dumps(content, sort_keys=True, indent=1) + "\n")
+
+
+def read_run_config(out: Path) -> RunConfig:
+    """Read the configuration of a run from its folder.
+
+    Raises:
+        ValueError: It is missing or wrong.
+    """
+    return load_run_config(out / RUN_CONFIG_FILE)
+
+
+def last_step(out: Path) -> int | None:
+    """Return the step from which a run in this folder would go on; None if there is no run.
+
+    That is the step of the newest checkpoint, or the last one if the run is finished; 0 if it has
+    begun and has no checkpoint.
+    """
+    if (out / RESULT_FILE).is_file():
+        return int(json.loads((out / RESULT_FILE).read_text())["steps"])
+    names = [path.name for path in (out / "checkpoints").glob("step-*") if path.suffix != ".tmp"]
+    if names:
+        return max(int(name.removeprefix("step-")) for name in names)
+    return 0 if (out / "metrics.jsonl").exists() else None
+
+
+def require_tokenizer(folder: str | None, expected_digest: str) -> None:
+    """Refuse a tokenizer that did not make the shards; None passes.
+
+    Raises:
+        ValueError: It is missing, or another one.
+    """
+    if folder is None:
+        return
+    found = tokenizer_digest(Path(folder))
+    if found != expected_digest:
+        raise ValueError(
+            f"tokenizer: {folder} has the digest {found[:16]}, the shards were made with "
+            f"{expected_digest[:16]}; name the tokenizer of the shards or leave the key out"
+        )
+
+
+def copy_tokenizer(folder: str | None, final: Path) -> None:
+    """Copy the files from which AutoTokenizer loads beside the model; None: nothing."""
+    if folder is None:
+        return
+    for name in (TOKENIZER_FILE, TOKENIZER_CONFIG_FILE):
+        if (Path(folder) / name).is_file():
+            shutil.copyfile(Path(folder) / name, final / name)
