@@ -44,12 +44,15 @@ PresetOption = Annotated[
 
 
 def choose_preset(preset: str | None) -> None:
-    """Set the preset before the modules that read it are imported."""
+    """Set the preset before the modules that read it are imported; look at the launcher file."""
     if preset is not None:
         path = Path(preset)
         os.environ["MIXWRIGHT_PRESET"] = str(path.resolve()) if path.suffix else preset
     try:
         import assets.partitions  # noqa: F401  # reads preset and catalogue
+        from orchestration import deployments
+
+        deployments.launcher()
     except ValueError as error:
         typer.secho(str(error), fg="red", err=True)
         raise typer.Exit(2) from error

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import logging
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -78,7 +79,7 @@ def _load(config: Path | None, out: Path, overrides: list[str], *, resume: bool)
     from training.run_folder import RUN_CONFIG_FILE, last_step
 
     step = last_step(out)
-    if step is not None and not resume:
+    if step is not None and not resume and _leads():
         raise ValueError(
             f"{out} holds a run at step {step}: add --resume to go on, or choose another --out"
         )
@@ -103,6 +104,8 @@ def _train(run: "RunConfig", out: Path, *, as_json: bool) -> int:
         code = run_training(run, out, show=show, stop=StopFlag.on_signals())
     if code == EXIT_CONFIG:
         return 2
+    if not _leads():
+        return code
     page = write_run_page(out)
     if code == 0:
         text = (out / RESULT_FILE).read_text()
@@ -113,6 +116,11 @@ def _train(run: "RunConfig", out: Path, *, as_json: bool) -> int:
     if page is not None and not as_json:
         typer.echo(f"Page: {page}")
     return code
+
+
+def _leads() -> bool:
+    """Whether this is the only process, or the first of those that torchrun started."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 class _OnStderr(logging.Handler):

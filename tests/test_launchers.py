@@ -7,6 +7,7 @@ import sys
 
 import dagster as dg
 import pytest
+from typer.testing import CliRunner
 
 from assets.launchers import (
     LAUNCHERS,
@@ -18,7 +19,8 @@ from assets.launchers import (
     load_launcher,
 )
 from assets.launchers import training_launcher as base
-from assets.training_runs import POOL
+from assets.training_runs import POOL, training_runs
+from orchestration.cli import app
 from orchestration.device_pool import PID_TAG, pid_tags, release_dead_slots, set_slots
 
 RUN = {"config_file": "/lake/run.json", "out": "/lake/out"}
@@ -105,6 +107,23 @@ def test_a_package_that_is_not_installed_is_named(write, monkeypatch):
         load_launcher(path)
     with pytest.raises(ValueError, match=r"launcher\.yaml: cannot be read"):
         load_launcher(path.with_name("absent-launcher.yaml"))
+
+
+def test_the_environment_names_the_file(write, monkeypatch):
+    from orchestration import deployments
+
+    monkeypatch.delenv("MIXWRIGHT_LAUNCHER", raising=False)
+    assert deployments.launcher() == LocalLauncher()
+    monkeypatch.setenv("MIXWRIGHT_LAUNCHER", str(write("launcher: torchrun\nprocesses: 3\n")))
+    assert deployments.launcher() == TorchrunLauncher(processes=3)
+    monkeypatch.setenv("MIXWRIGHT_LAUNCHER", str(write("launcher: no")))
+    result = CliRunner().invoke(app, ["status"])
+    assert result.exit_code == 2
+    assert "launcher: must be one of" in result.stderr
+
+
+def test_trainings_are_retried_and_share_a_pool():
+    assert (training_runs.op.pool, training_runs.op.retry_policy.max_retries) == (POOL, 3)
 
 
 def test_every_launcher_can_be_named():
