@@ -362,9 +362,9 @@ def compare_checkpoint(folder: Path) -> tuple[list[Comparison], list[str]]:
         return seconds
 
     save(0)  # the first one allocates the memory for the copies
-    saving = _paired(save, save_with_torch)
+    saving = _paired(save, save_with_torch, turns=3)
     (folder / "peer.pt").unlink()
-    resuming = _paired(resume, read)
+    resuming = _paired(resume, read, turns=3)
     writer.__exit__(None, None, None)
     size = {"unit": "GB/s", "amount": num_bytes / 1e9}
     return [

@@ -1,6 +1,6 @@
 """Selector, mixer and weighter together in the loop: any combination, exact on resume.
 
-Set MIXWRIGHT_ALL_INTERRUPTS=1 to cut every combination after each of its steps; without it three
+Set MIXWRIGHT_ALL_INTERRUPTS=1 to cut every combination after each of its steps; without it some
 combinations are cut a few times.
 """
 
@@ -116,6 +116,9 @@ FEW = [
     (("doremi", "gradient_similarity", "loss"), [3, 11]),
     (("doge", "nearest", "alignment"), [7, 1, 9]),
     (("odm", "loss_band", "alignment"), [13]),
+    (("curriculum", "loss_band", "loss"), [6]),
+    (("schedule", "nearest", "loss"), [11]),
+    (("skill_it", "loss_band", "alignment"), [7, 3]),
 ]
 SELECTED = sorted(set(SELECTING) - {"random"})
 WEIGHED = sorted(set(WEIGHING) - {"none"})

@@ -133,7 +133,7 @@ def open_model(
         return build_model(config, vocab_size=vocab_size, eos_id=eos_id, seed=seed)
     try:
         model = load_model(Path(config.folder))
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise ValueError(f"model.folder: {config.folder} holds no model: {error}") from error
     found = model.config
     if found.model_type not in ARCHITECTURES:
@@ -176,8 +176,9 @@ def token_losses(
     """
     inputs, labels = rows[:, :-1], rows[:, 1:]
     kind = rows.device.type
+    wanted = {"output_hidden_states": True} if with_hidden else {}
     with torch.autocast(device_type=kind, dtype=torch.bfloat16, enabled=kind == "cuda"):
-        output = model(input_ids=inputs, use_cache=False, output_hidden_states=with_hidden)
+        output = model(input_ids=inputs, use_cache=False, **wanted)
     losses = functional.cross_entropy(
         output.logits.float().flatten(0, 1), labels.flatten(), reduction="none"
     )
