@@ -143,6 +143,19 @@ def test_model_optimiser_and_random_state_continue_bit_for_bit():
         torch.testing.assert_close(one, two, rtol=0, atol=0)
 
 
+@pytest.mark.parametrize("start", [0, 1, 8])
+def test_a_random_state_is_restored_from_any_address(start):
+    with torch.random.fork_rng():
+        model, optimiser = trained(1)
+        tensors = collect_tensors(model, optimiser)
+        expected = torch.rand(3)
+        state = tensors["rng.cpu"]
+        room = torch.empty(len(state) + start, dtype=torch.uint8)
+        room[start:] = state
+        restore_tensors(tensors | {"rng.cpu": room[start:]}, model, optimiser)
+        assert torch.equal(torch.rand(3), expected)
+
+
 def test_missing_parameter_is_an_error():
     with torch.random.fork_rng():
         model, optimiser = trained(1)

@@ -76,9 +76,10 @@ def restore_tensors(
     }
     state["state"] = {index: moments for index, moments in state["state"].items() if moments}
     optimiser.load_state_dict(state)
-    torch.set_rng_state(tensors["rng.cpu"])
+    # Cloned: torch reads these bytes as a struct, with instructions that need an aligned address.
+    torch.set_rng_state(tensors["rng.cpu"].clone())
     if "rng.cuda" in tensors and torch.cuda.is_available():
-        torch.cuda.set_rng_state(tensors["rng.cuda"])
+        torch.cuda.set_rng_state(tensors["rng.cuda"].clone())
 
 
 def _divided_like(live: Tensor, whole: Tensor) -> Tensor:

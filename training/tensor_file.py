@@ -43,7 +43,7 @@ def write_tensors(tensors: dict[str, Tensor], path: Path) -> str:
     """
     header: dict[str, object] = {}
     end = 0
-    # Wide types first, so that every tensor is aligned.
+    # Wide types first, so that every tensor stands at a multiple of its type's size.
     order = sorted(tensors, key=lambda name: (-tensors[name].element_size(), name))
     for name in order:
         begin, end = end, end + tensors[name].nbytes
@@ -89,7 +89,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], str]:
         header = json.loads(bytes(view[8:start]))
         whole = torch.from_numpy(content)[start:]
         tensors = {
-            name: _aligned(whole[entry["data_offsets"][0] : entry["data_offsets"][1]])
+            name: whole[entry["data_offsets"][0] : entry["data_offsets"][1]]
             .view(_DTYPES[entry["dtype"]])
             .view(entry["shape"])
             for name, entry in header.items()
@@ -98,14 +98,6 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], str]:
     except (ValueError, KeyError, TypeError, RuntimeError) as error:
         raise ValueError(f"{path} is no safetensors file: {error}") from error
     return tensors, digest.hexdigest()
-
-
-def _aligned(data: Tensor) -> Tensor:
-    """Return bytes at an address that any type may have; wide types come first, so few are copied.
-
-    torch reads the state of a random generator, which is bytes to it, as numbers.
-    """
-    return data if data.data_ptr() % 8 == 0 else data.clone()
 
 
 def _bytes(tensor: Tensor) -> Tensor:

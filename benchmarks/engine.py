@@ -7,7 +7,7 @@
     checkpoint   how long a step is held up, against torch.save; resuming, against reading the file
     model        5 million parameters, bfloat16 and compiled, against the Trainer of transformers
 
-All are processor seconds of one thread, by turns. `python -m benchmarks.training --only loader`
+All are processor seconds of one thread, by turns. `python -m benchmarks.engine --only loader`
 measures one of them.
 """
 
