@@ -53,6 +53,9 @@ class TrainingPipesClient(dg.ConfigurableResource):  # type: ignore[type-arg]
     """Time between two looks at the messages, seconds."""
     observe_every_seconds: float = Field(default=5.0, ge=0)
     """Least time between two observations, seconds; each shows the newest message."""
+    max_retries: int = Field(default=3, ge=0)
+    """How often a process that was stopped or killed is started again, to go on at its last
+    checkpoint; one that ended by itself would end the same way again."""
     command_prefix: list[str] = Field(default_factory=list)
     """Put before the command, for example `["torchrun", "--standalone", "--nproc-per-node=2"]`."""
 
@@ -73,8 +76,8 @@ class TrainingPipesClient(dg.ConfigurableResource):  # type: ignore[type-arg]
             extras: Passed to the process through Pipes.
 
         Raises:
-            dg.Failure: The process ended with another exit code than 0. Not to be retried if it
-                found its configuration wrong; to be resumed if it ended with 75.
+            dg.Failure: The process ended by itself with another exit code than 0.
+            dg.RetryRequested: It was killed, or ended with 75, which asks to be resumed.
         """
         with _open_session(context, extras or {}) as session:
             observer = _Observer(context, session, least_seconds=self.observe_every_seconds)
@@ -86,7 +89,13 @@ class TrainingPipesClient(dg.ConfigurableResource):  # type: ignore[type-arg]
         # Closing the session has read the last messages.
         observer.observe(at_once=True)
         if process.returncode != 0:
-            raise _failure(_exit_code(process.returncode, session), tail)
+            code = _exit_code(process.returncode, session)
+            failure = _failure(code, tail)
+            if self.max_retries and (code == EXIT_RESUMABLE or code < 0):
+                # Not a RetryPolicy of the asset: Dagster would also apply it to a run that a person
+                # terminates, and train on.
+                raise dg.RetryRequested(max_retries=self.max_retries) from failure
+            raise failure
         return dg.PipesClientCompletedInvocation(session)
 
     @contextmanager

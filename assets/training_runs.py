@@ -24,9 +24,6 @@ from training.run_result import RunResult, read_result
 GROUP = "training"
 POOL = "gpu"
 """Trainings share it; `mixwright dev` gives it as many slots as the launcher takes trainings."""
-RETRIES = dg.RetryPolicy(max_retries=3)
-"""A training that was stopped or killed goes on at its last checkpoint. One that would end the same
-way again says so (assets.pipes), and is not retried."""
 RUN_CONFIG_FILE = "config.json"
 PUBLISHED = ("final", "ledger", "metrics.jsonl", "result.json")
 """What a finished run leaves: no timings, so an interrupted run publishes the same bytes."""
@@ -40,7 +37,6 @@ PUBLISHED = ("final", "ledger", "metrics.jsonl", "result.json")
     owners=OWNERS,
     code_version=f"1-{config_digest(PRESET.target)}",
     pool=POOL,
-    retry_policy=RETRIES,
 )
 def training_runs(
     context: dg.AssetExecutionContext,

@@ -42,6 +42,8 @@ WHOLE_ASSETS = {
     "predicted_vs_actual",
     "cost_report",
 }
+SKILL_ASSETS = {"skill_runs", "skill_graph"}
+"""Absent: the preset studies no skills."""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -93,7 +95,7 @@ def test_number_of_partitions(lake):
     assert counts["token_shards"] == counts["heldout_sets"] == len(DOMAINS) == 4
     assert counts["proxy_runs"] == PRESET.swarm.num_runs == 12
     assert counts["evaluations"] == counts["training_runs"] == 4
-    assert set(counts) == {*COSTED, "cost_report"}
+    assert set(counts) == {*COSTED, "cost_report"} - SKILL_ASSETS
 
 
 def test_the_instance_has_every_proxy_run_of_the_swarm_and_no_other(lake):
@@ -228,7 +230,7 @@ def test_predictions_stand_beside_what_was_measured(lake):
 
 def test_costs_are_those_of_the_manifests(lake):
     costs = pl.read_parquet(lake.artifact("cost_report").folder / "costs.parquet")
-    assert set(costs["asset"]) == set(COSTED)
+    assert set(costs["asset"]) == set(COSTED) - SKILL_ASSETS
     for row in costs.to_dicts():
         keys = [None if key == WHOLE else key for key in lake.partitions(row["asset"])]
         spent = [lake.artifact(row["asset"], key).manifest["cost"] for key in keys]

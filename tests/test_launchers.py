@@ -122,8 +122,8 @@ def test_the_environment_names_the_file(write, monkeypatch):
     assert "launcher: must be one of" in result.stderr
 
 
-def test_trainings_are_retried_and_share_a_pool():
-    assert (training_runs.op.pool, training_runs.op.retry_policy.max_retries) == (POOL, 3)
+def test_trainings_share_a_pool_and_leave_retries_to_the_client():
+    assert (training_runs.op.pool, training_runs.op.retry_policy) == (POOL, None)
 
 
 def test_every_launcher_can_be_named():
