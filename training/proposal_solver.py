@@ -29,6 +29,9 @@ from training.simplex_minimiser import (
 )
 
 HARM_SLACK_NATS = 1e-5
+GAP_NATS = 1e-6
+"""Largest gap of a proposal, nats: a thousandth of what a run repeats to. Thin regions (a hull of
+runs widened to its margin) leave the certificate a few digits fewer than the simplex does."""
 MAX_CUTS = 500
 LEARNING_SEARCHES = 50
 LEARNING_DRAWS = 100
@@ -72,7 +75,7 @@ def _within(
     limits: Limits,
     *,
     constraints: Sequence[ConvexFunction],
-    tolerance: float = 1e-7,
+    tolerance: float = GAP_NATS,
 ) -> Minimum:
     """Minimum in coordinates of a function of the shares, within the limits and constraints."""
     matrix, region = limits.matrix, limits.region
