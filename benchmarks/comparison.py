@@ -47,6 +47,8 @@ class Inputs:
     """Interpreter of an environment with the peers of preparation; None: there is none."""
     turns: int = 3
     """How often each step of preparation and deduplication runs."""
+    documents: int = 250
+    """Documents of each corpus that preparation takes."""
     reference: Path | None = None
     """Folder of published runs as CSV; None: runs are generated from known laws."""
 

@@ -226,7 +226,9 @@ def measure(inputs: Inputs) -> Family:
     """Measure the family for `make bench`; nothing without corpora."""
     if inputs.corpora is None:
         return Family(rows=[], notes=["It needs real text: give --corpora."])
-    rows, notes = compare(inputs.corpora, inputs.peer_python, turns=inputs.turns)
+    rows, notes = compare(
+        inputs.corpora, inputs.peer_python, documents=inputs.documents, turns=inputs.turns
+    )
     return Family(rows=rows, notes=notes)
 
 

@@ -91,6 +91,7 @@ def main() -> None:
     parser.add_argument("--corpora", type=Path, help="folder of Parquet files with id and text")
     parser.add_argument("--peer-python", type=Path, help="Python of an environment with datatrove")
     parser.add_argument("--turns", type=int, default=3, help="of preparation and deduplication")
+    parser.add_argument("--documents", type=int, default=250, help="of each corpus, preparation")
     parser.add_argument(
         "--reference",
         type=Path,
@@ -107,6 +108,7 @@ def main() -> None:
         corpora=given.corpora,
         peer_python=given.peer_python,
         turns=given.turns,
+        documents=given.documents,
         reference=given.reference,
     )
     sections = read_sections(RESULTS.read_text() if RESULTS.exists() else "")
