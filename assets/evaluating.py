@@ -8,6 +8,7 @@ import polars as pl
 
 from assets.automation import refresh_on_change
 from assets.gates import GateOverride, require_gates
+from assets.gpu_pool import POOL
 from assets.lake import Artifact, Lake, publishing, write_json
 from assets.mixing import admitted_runs, finished_proxies, mixing_law
 from assets.partitions import (
@@ -68,6 +69,7 @@ COSTED = (
     kinds={"pytorch", "polars"},
     owners=OWNERS,
     code_version="1",
+    pool=POOL,
     automation_condition=refresh_on_change(),
 )
 def evaluations(

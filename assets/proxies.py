@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from assets.gates import GateOverride, require_gates
+from assets.gpu_pool import POOL
 from assets.lake import Lake, publishing
 from assets.partitions import DOMAINS, OWNERS, PRESET, proxy_run_partitions
 from assets.pictures import picture
@@ -94,6 +95,7 @@ def _offer_partitions(instance: dg.DagsterInstance, run_ids: tuple[str, ...]) ->
     kinds={"pytorch"},
     owners=OWNERS,
     code_version="1",
+    pool=POOL,
 )
 def proxy_runs(
     context: dg.AssetExecutionContext, config: GateOverride, lake: Lake

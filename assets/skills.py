@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 
 from assets.gates import GateOverride, require_gates
+from assets.gpu_pool import POOL
 from assets.lake import Artifact, Lake, publishing, write_json
 from assets.partitions import DOMAINS, OWNERS, PRESET, SKILL_RUNS, SkillRun, skill_run_partitions
 from assets.pictures import picture
@@ -37,6 +38,7 @@ GROUP = "skills"
     kinds={"pytorch"},
     owners=OWNERS,
     code_version="1",
+    pool=POOL,
 )
 def skill_runs(
     context: dg.AssetExecutionContext, config: GateOverride, lake: Lake

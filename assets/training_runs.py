@@ -9,6 +9,7 @@ import polars as pl
 from pydantic import TypeAdapter
 
 from assets.gates import GateOverride, require_gates
+from assets.gpu_pool import POOL
 from assets.lake import Artifact, Lake, publishing, write_json
 from assets.launchers.training_launcher import TrainingLauncher
 from assets.mixing import planned_weights, training_plan
@@ -22,8 +23,6 @@ from training.config import RunConfig
 from training.run_result import RunResult, read_result
 
 GROUP = "training"
-POOL = "gpu"
-"""Trainings share it; `mixwright dev` gives it as many slots as the launcher takes trainings."""
 RUN_CONFIG_FILE = "config.json"
 PUBLISHED = ("final", "ledger", "metrics.jsonl", "result.json")
 """What a finished run leaves: no timings, so an interrupted run publishes the same bytes."""

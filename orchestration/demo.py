@@ -22,6 +22,7 @@ from rich.progress import (
 from assets.freshness import stale_reason
 from assets.gates import lets_consumers_through, missing_verdicts
 from assets.lake import Lake
+from assets.launchers.training_launcher import count_gpus
 from assets.partitions import (
     CATALOGUE,
     DOMAINS,
@@ -30,7 +31,7 @@ from assets.partitions import (
     current_partitions,
 )
 from orchestration import deployments
-from orchestration.device_pool import release_dead_slots
+from orchestration.device_pool import release_dead_slots, set_slots
 from orchestration.execution import Outcome, Task, definitions, run_tasks
 
 TRAININGS_AT_A_TIME = 2
@@ -145,6 +146,8 @@ def materialise_all(lake: Lake, console: Console) -> int:
     num_runs = 0
     with deployments.instance() as instance:
         release_dead_slots(instance)
+        if count_gpus():
+            set_slots(instance, deployments.launcher().slots)
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description:<38}"),

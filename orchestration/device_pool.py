@@ -1,4 +1,4 @@
-"""The pool of trainings: how many Dagster runs at a time, on one instance.
+"""The pool of all that runs a model: how many Dagster runs at a time, on one instance.
 
 The daemon gives back the slots of runs that ended. Where there is none, nobody does it for a killed
 run, so a command gives them back before it starts.
@@ -8,7 +8,7 @@ import os
 
 import dagster as dg
 
-from assets.training_runs import POOL
+from assets.gpu_pool import POOL
 
 PID_TAG = "mixwright/pid"
 """Tag of a run in a process of this machine; the daemon's own runs have none."""

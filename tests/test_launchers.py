@@ -4,11 +4,14 @@ import os
 import select
 import subprocess
 import sys
+from contextlib import nullcontext
 
 import dagster as dg
 import pytest
 from typer.testing import CliRunner
 
+from assets.evaluating import evaluations
+from assets.gpu_pool import POOL
 from assets.launchers import (
     LAUNCHERS,
     KubernetesLauncher,
@@ -19,7 +22,9 @@ from assets.launchers import (
     load_launcher,
 )
 from assets.launchers import training_launcher as base
-from assets.training_runs import POOL, training_runs
+from assets.proxies import proxy_runs
+from assets.skills import skill_runs
+from assets.training_runs import training_runs
 from orchestration.cli import app
 from orchestration.device_pool import PID_TAG, pid_tags, release_dead_slots, set_slots
 
@@ -122,8 +127,29 @@ def test_the_environment_names_the_file(write, monkeypatch):
     assert "launcher: must be one of" in result.stderr
 
 
-def test_trainings_share_a_pool_and_leave_retries_to_the_client():
-    assert (training_runs.op.pool, training_runs.op.retry_policy) == (POOL, None)
+def test_all_that_runs_a_model_shares_a_pool_and_trainings_leave_retries_to_the_client():
+    for asset in (training_runs, proxy_runs, skill_runs, evaluations):
+        assert asset.op.pool == POOL
+    assert training_runs.op.retry_policy is None
+
+
+@pytest.mark.parametrize(("gpus", "slots"), [(0, None), (3, 3)])
+def test_a_backfill_by_command_runs_as_many_models_as_there_are_gpus(gpus, slots, monkeypatch):
+    from rich.console import Console
+
+    from orchestration import demo, deployments
+
+    monkeypatch.setattr(demo, "STAGES", ())
+    visible = ",".join(map(str, range(gpus)))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    with dg.DagsterInstance.ephemeral() as instance:
+        monkeypatch.setattr(deployments, "instance", lambda: nullcontext(instance))
+        demo.materialise_all(deployments.lake(), Console(quiet=True))
+        keys = instance.event_log_storage.get_concurrency_keys()
+        assert keys == (set() if slots is None else {POOL})
+        if slots is not None:
+            info = instance.event_log_storage.get_concurrency_info(POOL)
+            assert info.slot_count == slots
 
 
 def test_every_launcher_can_be_named():
