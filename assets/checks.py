@@ -1,7 +1,8 @@
 """The gates of the graph as Dagster checks: one per row of `assets.gates.GATES`.
 
-Each is blocking and stands alone, so that it can be run by itself; those on partitioned assets have
-the asset's partitions, so that one bad partition holds back only its own children.
+Each stands alone, so that it can be run by itself, and is blocking, unless it can only warn; those
+on partitioned assets have the asset's partitions, so that one bad partition holds back only its own
+children.
 """
 
 import json
@@ -9,10 +10,17 @@ from pathlib import Path
 
 from assets.baselines import DRIFT_GATES, judge_drift
 from assets.gate_checks import make_gate_check
-from assets.partitions import CATALOGUE, PRESET, corpus_partitions, domain_partitions
+from assets.partitions import (
+    CATALOGUE,
+    PRESET,
+    corpus_partitions,
+    domain_partitions,
+    training_run_partitions,
+)
 from quality.coverage import judge_coverage
 from quality.gates import Criterion
 from quality.suites import token_shards
+from training.run_result import read_result
 
 
 def _token_limits() -> token_shards.TokenLimits:
@@ -97,4 +105,28 @@ plan_within_evidence = make_gate_check(
     "plan_within_evidence",
     description="The proposed mixture lies inside the region that the proxy runs cover.",
     judge=lambda folder: _stored_verdict(str(folder / "plan.json")),
+)
+
+
+def _guard_verdicts(folder: Path) -> tuple[Criterion, ...]:
+    """What the guards of a run's mixer found; nothing for a mixer without guards."""
+    return tuple(
+        Criterion(
+            name=verdict.guard,
+            severity="warning",
+            passed=verdict.passed,
+            observed=verdict.observed,
+            limit=f"{verdict.limit} ({verdict.told})",
+        )
+        for verdict in read_result(folder / "result.json").verdicts
+    )
+
+
+mixture_guards = make_gate_check(
+    "training_runs",
+    "mixture_guards",
+    description="The mixer worked as its method supposes; where it did not, the run says so.",
+    judge=_guard_verdicts,
+    partitions_def=training_run_partitions,
+    blocking=False,
 )

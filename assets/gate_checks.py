@@ -26,8 +26,9 @@ def make_gate_check(
     judge: Judge | None = None,
     judge_version: VersionJudge | None = None,
     partitions_def: dg.PartitionsDefinition | None = None,
+    blocking: bool = True,
 ) -> dg.AssetChecksDefinition:
-    """Make the blocking check that runs one gate on the current version of an asset partition.
+    """Make the check that runs one gate on the current version of an asset partition.
 
     Args:
         asset: Asset name; `GATES` must list the gate for it.
@@ -38,6 +39,8 @@ def make_gate_check(
             `judge`.
         partitions_def: The asset's partitions; one bad partition then holds back only its own
             children. None for an asset without partitions.
+        blocking: False for a gate whose criteria only warn: automation waits for a blocking check
+            that warned as it does for one that failed. Consumers require the verdict all the same.
 
     Raises:
         ValueError: `GATES` does not list the gate, so nobody would require its verdict.
@@ -65,7 +68,7 @@ def make_gate_check(
             asset=asset,
             name=gate,
             description=description,
-            blocking=True,
+            blocking=blocking,
             partitions_def=partitions_def,
         )
         return decorate(check)

@@ -27,6 +27,7 @@ GATES: dict[str, tuple[str, ...]] = {
     "shard_profile": ("whole_corpus",),
     "mixing_law": ("law_evidence",),
     "training_plan": ("plan_within_evidence",),
+    "training_runs": ("mixture_guards",),
 }
 """Gates that a version of an asset must have passed before anything consumes it."""
 

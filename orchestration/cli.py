@@ -90,22 +90,31 @@ def demo(preset: PresetOption = None) -> None:
 
 @app.command(epilog="Example: mixwright status --preset demo")
 def status(preset: PresetOption = None) -> None:
-    """List what is stale and why, without making anything."""
+    """List what is stale and why, and which gates did not pass, without making anything."""
     choose_preset(preset)
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     from orchestration import deployments
     from orchestration.demo import stale_partitions
+    from orchestration.verdicts import read_verdicts
 
-    rows = stale_partitions(deployments.lake())
-    if not rows:
-        Console().print("Everything is fresh.")
-        return
-    table = Table("asset", "partition", "why it is stale")
-    for row in rows:
-        table.add_row(*row)
-    Console().print(table)
+    lake, console = deployments.lake(), Console()
+    rows = stale_partitions(lake)
+    if rows:
+        table = Table("asset", "partition", "why it is stale")
+        for row in rows:
+            table.add_row(*row)
+        console.print(table)
+    else:
+        console.print("Everything is fresh.")
+    gates = Table("gate", "artifact", "status", "what does not hold")
+    for one in read_verdicts(lake):
+        if one.failed:
+            gates.add_row(one.gate, one.artifact, one.status, escape("\n".join(one.failed)))
+    if gates.rows:
+        console.print(gates)
 
 
 @app.command(epilog="Example: mixwright report --out report.html")

@@ -222,6 +222,8 @@ def test_a_matrix_that_predicts_nothing_gives_equal_shares_until_it_predicts_aga
     assert np.ptp(world.trail[40]) > 0.4  # it still probes
     record = mixer.describe(world.state)
     assert (record["faithful"], record["unfaithful_rounds"]) == (True, 1)
+    (verdict,) = mixer.verdicts(world.state)
+    assert (verdict.passed, verdict.observed) == (False, 1)  # one bad round is not forgotten
     world.run(80, 105)
     assert np.ptp(world.trail[104]) > 0.3
 
@@ -232,6 +234,7 @@ def test_without_a_least_fidelity_the_weights_stay():
     world.matrix = -MATRIX
     world.run(24, 40)
     assert mixer.describe(world.state)["faithful"]
+    assert mixer.verdicts(world.state) == ()
     np.testing.assert_array_equal(mixer.weights(world.state, 70), world.state.sampling_weights)
 
 

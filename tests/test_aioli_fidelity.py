@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from training.mixers.aioli_fidelity import fidelity, predict_drops
+from training.mixers.aioli_fidelity import fidelity, fidelity_verdict, predict_drops
 
 
 def test_predicts_one_probe_for_each_of_its_rows():
@@ -20,3 +20,19 @@ def test_fidelity_is_the_cosine(observed, expected):
         expected
     )
     assert fidelity(np.zeros(2), np.array(observed, dtype=float)) == 0
+
+
+@pytest.mark.parametrize(
+    ("compared", "unfaithful", "passed", "told"),
+    [
+        (5, 0, True, "5 rounds went as"),
+        (5, 2, False, "did not predict 2 of 5 rounds"),
+        (0, 0, False, "no prediction could be tested"),
+    ],
+)
+def test_verdict(compared, unfaithful, passed, told):
+    found = fidelity_verdict(compared, unfaithful, 0.5)
+    assert found.passed == passed
+    assert found.observed == (unfaithful if compared else None)
+    assert told in found.told
+    assert "0.5" in found.limit

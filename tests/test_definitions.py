@@ -50,6 +50,8 @@ GRAPH = {
     "cost_report": ("evaluation", ""),
 }
 """Asset -> group and partitions. A changed graph is a changed line here."""
+ONLY_WARN = {"mixture_guards"}
+"""Gates whose checks are not blocking: automation would wait for a check that warned."""
 DEPENDENCIES = {
     "raw_corpora": "",
     "corpus_profiles": "raw_corpora",
@@ -129,10 +131,10 @@ def test_partitions_come_from_the_catalogue():
     assert {corpus.domain for corpus in CATALOGUE.values()} == set(DOMAINS)
 
 
-def test_every_gate_has_a_blocking_check_with_the_partitions_of_its_asset(checks, specs):
+def test_every_gate_has_a_check_with_the_partitions_of_its_asset(checks, specs):
     assert checks.keys() == {(asset, gate) for asset, gates in GATES.items() for gate in gates}
     for (asset, gate), spec in checks.items():
-        assert spec.blocking, gate
+        assert spec.blocking == (gate not in ONLY_WARN), gate
         assert spec.description, gate
         assert spec.partitions_def == specs[asset].partitions_def, gate
 

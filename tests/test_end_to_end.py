@@ -265,6 +265,20 @@ def test_what_a_gate_refused_was_made_only_with_a_recorded_reason(lake, made_gra
     assert made_graph.num_runs == ((42, 3) if refused else (44, 0))
 
 
+def test_the_guards_of_a_mixer_are_a_stored_verdict_that_warns_and_lets_through(lake):
+    for key, run in TRAINING_RUNS.items():
+        trained = lake.artifact("training_runs", key)
+        stored = json.loads((lake.gate_folder(trained) / "mixture_guards.json").read_text())
+        guards = [row for row in stored["rows"] if row["name"] != "files_as_published"]
+        said = read_result(trained.folder / "result.json").verdicts
+        assert [(row["name"], row["passed"]) for row in guards] == [
+            (verdict.guard, verdict.passed) for verdict in said
+        ]
+        assert len(guards) == (run.label == "aioli")
+        assert {row["severity"] for row in guards} <= {"warning"}
+        assert lake.find("evaluations", key) is not None
+
+
 def test_a_second_time_nothing_is_made(lake):
     before = versions(lake)
     assert materialise_all(lake, Console(file=StringIO())) == 0

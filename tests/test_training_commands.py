@@ -245,3 +245,16 @@ def test_the_module_takes_overrides_too(run_file, tmp_path, caplog):
     assert "stesp" in caplog.text
     assert run_module.main([str(run_file), *out, "--set", "schedule.steps=4"]) == 0
     assert read_run_config(Path(out[1])).schedule.steps == 4
+
+
+def test_a_guard_that_did_not_hold_is_told_and_stored(tmp_path, run_file):
+    """Two rounds, and no fidelity can reach 1: the second trains on equal shares."""
+    settings = {"round_steps": 6, "probe_steps": 1, "sweeps": 2, "min_fidelity": 1.0}
+    aioli = f"mixer={json.dumps({'method': 'aioli', 'settings': settings})}"
+    result = invoke(run_file, "--out", tmp_path / "out", "--set", aioli)
+    assert result.exit_code == 0, result.stderr
+    told = "the mixing matrix did not predict 1 of 1 rounds"
+    assert f"warning: aioli_fidelity: {told}" in result.stderr
+    (stored,) = json.loads((tmp_path / "out/result.json").read_text())["verdicts"]
+    assert (stored["guard"], stored["passed"], stored["observed"]) == ("aioli_fidelity", False, 1)
+    assert told in (tmp_path / "out/report.html").read_text()

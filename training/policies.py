@@ -56,6 +56,22 @@ class PolicyState:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class GuardVerdict:
+    """Whether a policy worked over the run as its method supposes; stored with the result."""
+
+    guard: str
+    """What was watched."""
+    passed: bool
+    """Whether all was well."""
+    observed: float | None
+    """What was found; None: nothing could be observed."""
+    limit: str
+    """What was allowed."""
+    told: str
+    """What it means for the run, one sentence."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class HeldoutEmbeddings:
     """Embeddings (training.row_features) of the cached held-out rows."""
 

@@ -195,6 +195,9 @@ def run_training(
     try:
         with join_ranks(os.environ, device=config.device) as ranks:
             result = train(config, out, ranks=ranks, on_progress=tell, should_stop=stop)
+            for verdict in result.verdicts if ranks.leads else ():
+                if not verdict.passed:
+                    _LOG.warning("%s: %s", verdict.guard, verdict.told)
     except tuple(codes) as error:
         return _failed(next(code for kind, code in codes.items() if isinstance(error, kind)), error)
     finally:

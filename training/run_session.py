@@ -135,6 +135,7 @@ class RunSession:
             heldout=heldout,
             finished=finished,
             learned_weights=None if learned is None else self.named(learned),
+            verdicts=inputs.mixer.verdicts(progress.mixer) if finished else (),
         )
 
     def named(self, values: Floats) -> dict[str, float]:

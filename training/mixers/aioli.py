@@ -34,10 +34,11 @@ import numpy as np
 from training.arrays import Floats, Ints
 from training.config import Setting
 from training.mixers.aioli_estimate import estimate_mixing_matrix, normalised_scores, tilt
-from training.mixers.aioli_fidelity import fidelity, predict_drops
+from training.mixers.aioli_fidelity import fidelity, fidelity_verdict, predict_drops
 from training.mixers.aioli_settings import AioliSettings, checked_prior, require_consistent
 from training.mixers.aioli_state import AioliState
 from training.mixers.interface import (
+    GuardVerdict,
     Json,
     MixerState,
     MixingTask,
@@ -161,6 +162,13 @@ class Aioli(SamplingMixer):
             _by_domains(names, state.standard_errors) if several else None
         )
         return record
+
+    def verdicts(self, state: MixerState) -> tuple[GuardVerdict, ...]:
+        """Return whether the rounds went as their matrices said, unless min_fidelity is -1."""
+        state, least = _own(state), self._settings.min_fidelity
+        if least == -1:
+            return ()
+        return (fidelity_verdict(state.num_compared, state.num_unfaithful, least),)
 
     def _round(self, step: int) -> int:
         return (step - self._settings.prior_steps) // self._settings.round_steps

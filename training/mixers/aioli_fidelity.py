@@ -16,6 +16,7 @@ Shapes: D domains.
 import numpy as np
 
 from training.arrays import Floats, Ints
+from training.policies import GuardVerdict
 
 
 def predict_drops(matrix: Floats, counts: Ints, rows_per_probe: int) -> Floats:
@@ -33,3 +34,28 @@ def fidelity(predicted: Floats, observed: Floats) -> float:
     """Return the cosine of predicted and observed falls; 0 if either is zero everywhere."""
     norm = float(np.linalg.norm(predicted) * np.linalg.norm(observed))
     return 0.0 if norm == 0 else float(predicted @ observed) / norm
+
+
+def fidelity_verdict(num_compared: int, num_unfaithful: int, min_fidelity: float) -> GuardVerdict:
+    """Sum up the rounds of a run.
+
+    Args:
+        num_compared: Rounds whose prediction was held against what came.
+        num_unfaithful: Those of them below min_fidelity.
+        min_fidelity: The setting.
+    """
+    told = f"{num_compared} rounds went as the mixing matrix of the round before said"
+    if num_compared == 0:
+        told = "no round with a matrix was followed by another, so no prediction could be tested"
+    elif num_unfaithful:
+        told = (
+            f"the mixing matrix did not predict {num_unfaithful} of {num_compared} rounds; after "
+            "each of them the run trained on equal shares, so its mixture is partly not Aioli's"
+        )
+    return GuardVerdict(
+        guard="aioli_fidelity",
+        passed=num_compared > 0 and num_unfaithful == 0,
+        observed=num_unfaithful if num_compared else None,
+        limit=f"no round below a fidelity of {min_fidelity:g}, and one at least compared",
+        told=told,
+    )

@@ -24,6 +24,7 @@ import numpy as np
 from training.arrays import Floats, Ints, require_simplex
 from training.policies import (
     AlignmentTarget,
+    GuardVerdict,
     Json,
     Observation,
     PolicyState,
@@ -37,6 +38,7 @@ from training.policies import (
 
 __all__ = [
     "AlignmentTarget",
+    "GuardVerdict",
     "Json",
     "Mixer",
     "MixerState",
@@ -116,6 +118,10 @@ class Mixer(Protocol):
         """Weights that this run learnt for another run to sample from, shape (D,); None: none."""
         ...
 
+    def verdicts(self, state: MixerState) -> tuple[GuardVerdict, ...]:
+        """Return what the guards of the method found over the run; none: it has no guards."""
+        ...
+
     def describe(self, state: MixerState) -> dict[str, Json]:
         """Return the last decision, for the metrics: weights by domain, and what they rest on."""
         ...
@@ -139,6 +145,10 @@ class SamplingMixer:
     def learned_weights(self, state: MixerState) -> Floats | None:
         """None: the weights are for this run."""
         return None
+
+    def verdicts(self, state: MixerState) -> tuple[GuardVerdict, ...]:
+        """No guards."""
+        return ()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
