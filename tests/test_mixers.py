@@ -68,7 +68,7 @@ def test_every_method_of_the_contract_is_there():
         ("aoli", {}, "no method 'aoli'; choose one of aioli, curriculum, doge, doremi, "),
         ("uniform", {"eta": 1.0}, "mixer 'uniform', settings: eta: unknown key"),
         ("proportional", {"temperature": 2}, "temperature: unknown key"),
-        ("fixed", {}, "weights: missing"),
+        ("fixed", {}, "mixer 'fixed' has no weights: set settings.weights .* or weights_from"),
         ("fixed", {"weights": 3}, r"mixer 'fixed', settings: weights: .*got 3"),
         (
             "fixed",
@@ -86,6 +86,28 @@ def test_every_method_of_the_contract_is_there():
 def test_refuses_settings(method, settings, message):
     with pytest.raises(ValueError, match=message):
         make(method, settings)
+
+
+LEARNED = {"code": 0.5, "law": 0.25, "prose": 0.25}
+
+
+def test_fixed_samples_from_what_another_run_learnt():
+    mixer = make("fixed", {}, learned_weights=LEARNED)
+    np.testing.assert_allclose(mixer.weights(mixer.initial(), 0), [LEARNED[d] for d in DOMAINS])
+
+
+@pytest.mark.parametrize(
+    ("method", "settings", "task", "message"),
+    [
+        ("fixed", {"weights": LEARNED}, {"learned_weights": LEARNED}, "has both settings.weights"),
+        ("fixed", {}, {"learned_weights": {"code": 1.0}}, r"weights_from: .*missing \['law', 'p"),
+        ("uniform", {}, {"learned_weights": LEARNED}, "weights_from: the mixer 'uniform' does not"),
+        ("uniform", {}, {"has_reference": True}, "reference: the mixer 'uniform' compares no"),
+    ],
+)
+def test_what_a_mixer_would_not_use_is_refused(method, settings, task, message):
+    with pytest.raises(ValueError, match=message):
+        make(method, settings, **task)
 
 
 @pytest.mark.parametrize("tokens", [[1.0, 2.0], [1.0, 0.0, 2.0]])

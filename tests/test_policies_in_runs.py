@@ -7,6 +7,7 @@ combinations are cut a few times.
 import itertools
 import json
 import os
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -204,9 +205,27 @@ def test_doremi_in_three_stages(combine, tiny_run, reference, tmp_path):
     assert spread[0] == pytest.approx(6)  # alpha is uniform before the first step
     assert min(spread[1:]) < 6
     settings = {"weights": proxy.learned_weights}
-    real = replace(tiny_run, mixer=MixerConfig(method="fixed", settings=settings))
-    assert train(real, tmp_path / "real").learned_weights is None
+    copied = replace(tiny_run, mixer=MixerConfig(method="fixed", settings=settings))
+    named = replace(
+        tiny_run, mixer=MixerConfig(method="fixed"), weights_from=str(tmp_path / "proxy")
+    )
+    real, by_hand = train(named, tmp_path / "real"), train(copied, tmp_path / "copied")
+    assert real.realised_shares == by_hand.realised_shares
+    assert real.heldout == by_hand.heldout
+    assert real.weights_from == {
+        "run_id": "tiny",
+        "method": "doremi",
+        "config_digest": proxy.config_digest,
+    }
     assert "learned_weights" not in json.loads((tmp_path / "real/result.json").read_text())
+    digests = {copied.digest(), named.digest()}
+    shutil.copytree(tmp_path / "proxy", tmp_path / "moved")
+    assert replace(named, weights_from=str(tmp_path / "moved")).digest() in digests
+    stored = tmp_path / "moved/result.json"
+    content = json.loads(stored.read_text())
+    content["learned_weights"] = {"blue": 0.2, "green": 0.3, "red": 0.5}
+    stored.write_text(json.dumps(content))
+    assert replace(named, weights_from=str(tmp_path / "moved")).digest() not in digests
 
 
 def test_reference_that_is_missing_or_foreign_is_refused(combine, tmp_path):

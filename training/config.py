@@ -19,6 +19,7 @@ from pydantic import (
 )
 from pydantic.dataclasses import dataclass
 
+from training.learned_weights import read_learned_weights
 from training.model_config import (
     MODEL_KINDS,
     STRICT,
@@ -203,6 +204,9 @@ class RunConfig:
     reference: str | None = None
     """Folder of a finished run, or of a model that transformers loads with the same tokenizer, for
     the methods that compare losses with a reference model's; None: none."""
+    weights_from: str | None = None
+    """Folder of a finished proxy run (doremi, doge) from whose learned weights the mixer `fixed`
+    samples; None: from those in its settings."""
     evaluation: EvaluationConfig = Field(default_factory=EvaluationConfig)
     """How it is measured."""
     checkpoint: CheckpointConfig = Field(default_factory=CheckpointConfig)
@@ -233,12 +237,13 @@ class RunConfig:
         """16 hexadecimal digits over all that changes the numbers.
 
         Domains enter with the digests of their shard manifests, a saved model and the reference
-        with that of their files, not with their paths. Left out: what is in _WITHOUT_EFFECT; and
-        settings that came later where they are the default, so that a run from before there were
-        any keeps its digest.
+        with that of their files, learned weights with their own, none with its path. Left out: what
+        is in _WITHOUT_EFFECT; and settings that came later where they are the default, so that a
+        run from before there were any keeps its digest.
 
         Raises:
-            ValueError: A shard manifest, the saved model or the reference is missing.
+            ValueError: A shard manifest, the saved model, the reference or the run with the weights
+                is missing.
         """
         content = json.loads(TypeAdapter(RunConfig).dump_json(self))
         for field in _WITHOUT_EFFECT:
@@ -256,6 +261,10 @@ class RunConfig:
             del content["reference"]
         else:
             content["reference"] = reference_digest(Path(self.reference))
+        if self.weights_from is None:
+            del content["weights_from"]
+        else:
+            content["weights_from"] = read_learned_weights(Path(self.weights_from)).digest()
         if isinstance(self.model, SavedModelConfig):
             content["model"]["folder"] = self.model.digest()
         content["domains"] = {

@@ -21,6 +21,23 @@ from pydantic import TypeAdapter, ValidationError
 
 from training.arrays import Floats, Ints
 from training.config import Setting, validation_message
+from training.guard_verdict import GuardVerdict
+
+__all__ = [
+    "AlignmentTarget",
+    "GradientAlignments",
+    "GuardVerdict",
+    "HeldoutEmbeddings",
+    "Json",
+    "Observation",
+    "PolicyState",
+    "Signal",
+    "by_domain",
+    "pack_state",
+    "parse_settings",
+    "require_next_step",
+    "unpack_state",
+]
 
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 Settings = TypeVar("Settings")
@@ -53,22 +70,6 @@ class GradientAlignments:
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class PolicyState:
     """Base of all states: fields are arrays, int, float, bool, str, or None."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class GuardVerdict:
-    """Whether a policy worked over the run as its method supposes; stored with the result."""
-
-    guard: str
-    """What was watched."""
-    passed: bool
-    """Whether all was well."""
-    observed: float | None
-    """What was found; None: nothing could be observed."""
-    limit: str
-    """What was allowed."""
-    told: str
-    """What it means for the run, one sentence."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

@@ -11,7 +11,7 @@ from training.config import RunConfig, UniqueKeyLoader, unique_keys, validation_
 from training.run_overrides import apply_overrides
 from training.shard_format import MANIFEST_FILE
 
-FOLDERS = ("domains", "tokenizer", "reference")
+FOLDERS = ("domains", "tokenizer", "reference", "weights_from")
 """Keys whose values are folders; so is model.folder."""
 
 

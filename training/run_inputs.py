@@ -11,6 +11,7 @@ import numpy as np
 from training.arrays import Ints
 from training.batch_reader import BatchReader
 from training.config import RunConfig
+from training.learned_weights import LearnedWeights, read_learned_weights
 from training.mixers import make_mixer
 from training.mixers.interface import Mixer
 from training.sampler import BatchPlan, Sampler
@@ -48,6 +49,8 @@ class RunInputs:
     """A batch to weights of its rows."""
     selector: Selector
     """A pool of rows to those that are drawn."""
+    learned: LearnedWeights | None
+    """What the mixer samples from and another run learnt, if any."""
 
     @property
     def manifest(self) -> ShardManifest:
@@ -64,7 +67,8 @@ def open_run_inputs(config: RunConfig) -> RunInputs:
 
     Raises:
         ValueError: Shards are missing, truncated, too short for one row or made by different
-            tokenizers; or mixer, weighter or selector refuse their settings.
+            tokenizers; mixer, weighter or selector refuse their settings; or the run that
+            weights_from names learnt no weights.
     """
     domains = tuple(config.domains)
     folders = [Path(folder) for folder in config.domains.values()]
@@ -73,6 +77,9 @@ def open_run_inputs(config: RunConfig) -> RunInputs:
     _require_one_tokenizer([*train, *heldout], [*folders, *folders])
     context_tokens = config.model.context_tokens
     num_rows: Ints = np.array([shards.num_rows(context_tokens) for shards in train], dtype=np.int64)
+    learned = (
+        None if config.weights_from is None else read_learned_weights(Path(config.weights_from))
+    )
     mixer = make_mixer(
         config.mixer,
         domains=domains,
@@ -80,6 +87,7 @@ def open_run_inputs(config: RunConfig) -> RunInputs:
         steps=config.schedule.steps,
         batch_rows=config.schedule.batch_rows,
         has_reference=config.reference is not None,
+        learned_weights=None if learned is None else learned.weights,
     )
     sampler = _sampler(config, num_rows)
     selector = make_selector(
@@ -115,6 +123,7 @@ def open_run_inputs(config: RunConfig) -> RunInputs:
         mixer=mixer,
         weighter=weighter,
         selector=selector,
+        learned=learned,
     )
 
 

@@ -11,7 +11,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as strict_dataclass
 
 from training.durable_files import write_text
-from training.policies import GuardVerdict
+from training.guard_verdict import GuardVerdict
 
 RESULT_FILE = "result.json"
 
@@ -69,6 +69,9 @@ class RunResult:
     learned_weights: dict[str, float] | None = None
     """What a proxy run learnt for the real run, to be given to the mixer "fixed"; None, and absent
     from the file: the mixer learns nothing for another run."""
+    weights_from: dict[str, str] | None = None
+    """run_id, method and config_digest of the run that learnt the weights of this one; None, and
+    absent from the file: they were not learnt by another run."""
     verdicts: tuple[GuardVerdict, ...] = ()
     """What the guards of the mixer found; absent from the file where it has none."""
 
@@ -78,6 +81,8 @@ def write_result(result: RunResult, out: Path) -> None:
     content = TypeAdapter(RunResult).dump_python(result, mode="json")
     if result.learned_weights is None:
         del content["learned_weights"]
+    if result.weights_from is None:
+        del content["weights_from"]
     if not result.verdicts:
         del content["verdicts"]
     write_text(out / RESULT_FILE, json.dumps(content, sort_keys=True, indent=1) + "\n")

@@ -135,6 +135,7 @@ class RunSession:
             heldout=heldout,
             finished=finished,
             learned_weights=None if learned is None else self.named(learned),
+            weights_from=None if inputs.learned is None else inputs.learned.source(),
             verdicts=inputs.mixer.verdicts(progress.mixer) if finished else (),
         )
 

@@ -42,6 +42,7 @@ def make_mixer(
     steps: int,
     batch_rows: int,
     has_reference: bool = False,
+    learned_weights: Mapping[str, float] | None = None,
 ) -> Mixer:
     """Build the mixer that a run file names.
 
@@ -52,9 +53,11 @@ def make_mixer(
         steps: Optimiser steps of the run.
         batch_rows: Rows of a batch.
         has_reference: Whether the run names a reference model.
+        learned_weights: Shares by domain that another run learnt, if the run names one.
 
     Raises:
-        ValueError: Unknown method, or settings that the method refuses.
+        ValueError: Unknown method, settings that the method refuses, or a reference or learned
+            weights that it does not use.
     """
     if config.method not in MIXERS:
         raise ValueError(
@@ -70,5 +73,17 @@ def make_mixer(
         steps=steps,
         batch_rows=batch_rows,
         has_reference=has_reference,
+        learned_weights=learned_weights,
     )
-    return MIXERS[config.method](config.settings, task)
+    mixer = MIXERS[config.method](config.settings, task)
+    if learned_weights is not None and config.method != "fixed":
+        raise ValueError(
+            f"weights_from: the mixer {config.method!r} does not sample from learned weights; use "
+            "fixed or remove the key"
+        )
+    if has_reference and "excess_losses" not in mixer.wants(mixer.initial(), 0):
+        raise ValueError(
+            f"reference: the mixer {config.method!r} compares no losses with a reference; use "
+            "doremi or remove the key"
+        )
+    return mixer

@@ -16,7 +16,7 @@ Shapes: D domains.
 import numpy as np
 
 from training.arrays import Floats, Ints
-from training.policies import GuardVerdict
+from training.guard_verdict import GuardVerdict
 
 
 def predict_drops(matrix: Floats, counts: Ints, rows_per_probe: int) -> Floats:

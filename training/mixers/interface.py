@@ -74,6 +74,8 @@ class MixingTask:
     """Rows of a batch."""
     has_reference: bool = False
     """Whether the run names a reference model, and so can measure excess losses."""
+    learned_weights: Mapping[str, float] | None = None
+    """Shares by domain that another run learnt, if the run names one."""
 
 
 class Mixer(Protocol):
