@@ -55,6 +55,8 @@ COSTED = (
     "proxy_runs",
     "mixing_law",
     "training_plan",
+    "reference_runs",
+    "weight_runs",
     "training_runs",
     "evaluations",
     "predicted_vs_actual",

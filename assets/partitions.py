@@ -11,7 +11,15 @@ from itertools import combinations
 import dagster as dg
 
 from assets.lake import WHOLE, Artifact, Lake
-from assets.presets import PLAN, Preset, config_digest, load_preset
+from assets.presets import (
+    LEARNED,
+    LEARNED_FROM,
+    PLAN,
+    Learner,
+    Preset,
+    config_digest,
+    load_preset,
+)
 from quality.catalogue import Corpus, load_catalogue
 from quality.cleaning_profiles import find_profile
 from quality.judgement import rule_limits
@@ -22,6 +30,46 @@ PRESET: Preset = load_preset(os.environ.get("MIXWRIGHT_PRESET", "demo"))
 CATALOGUE: dict[str, Corpus] = load_catalogue(PRESET.catalogue)
 DOMAINS: tuple[str, ...] = tuple(sorted({corpus.domain for corpus in CATALOGUE.values()}))
 OWNERS = ["team:mixwright"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReferenceRun:
+    """What one partition of `reference_runs` trains."""
+
+    mixer: MixerConfig
+    """Its rule."""
+    seed: int
+    """Its seed."""
+
+    @property
+    def key(self) -> str:
+        """`<method>-s<seed>-<digest of all that the preset says of the run>`."""
+        spec = {"mixer": asdict(self.mixer), "proxy": config_digest(PRESET.proxy)}
+        return run_key(f"{self.mixer.method}-s{self.seed}", {**spec, "seed": self.seed})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WeightRun:
+    """What one partition of `weight_runs` trains: a proxy run that learns weights."""
+
+    label: str
+    """Label of the learner in the preset."""
+    learner: Learner
+    """How it learns."""
+    seed: int
+    """Its seed, and that of its reference."""
+
+    @property
+    def key(self) -> str:
+        """`<label>-s<seed>-<digest of all that the preset says of the run>`."""
+        spec = {"learner": asdict(self.learner), "proxy": config_digest(PRESET.proxy)}
+        return run_key(f"{self.label}-s{self.seed}", {**spec, "seed": self.seed})
+
+    @property
+    def reference(self) -> ReferenceRun | None:
+        """The run whose losses it compares its own with, if any."""
+        mixer = self.learner.reference
+        return None if mixer is None else ReferenceRun(mixer=mixer, seed=self.seed)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,7 +87,17 @@ class TrainingRun:
     def key(self) -> str:
         """`<label>-s<seed>-<digest of all that the preset says of the run>`."""
         spec = {"mixer": asdict(self.mixer), "target": config_digest(PRESET.target)}
+        if self.weight_run is not None:
+            spec["weights"] = self.weight_run.key
         return run_key(f"{self.label}-s{self.seed}", {**spec, "seed": self.seed})
+
+    @property
+    def weight_run(self) -> "WeightRun | None":
+        """The run whose learned weights it trains on, if any."""
+        if self.mixer.method != LEARNED:
+            return None
+        label = str(self.mixer.settings[LEARNED_FROM])
+        return WeightRun(label=label, learner=PRESET.learners[label], seed=self.seed)
 
     @property
     def needs_plan(self) -> bool:
@@ -55,6 +113,20 @@ TRAINING_RUNS: dict[str, TrainingRun] = {
         for label, mixer in PRESET.methods.items()
     )
 }
+
+
+WEIGHT_RUNS: dict[str, WeightRun] = {
+    run.key: run
+    for run in (
+        WeightRun(label=label, learner=learner, seed=seed)
+        for seed in PRESET.seeds
+        for label, learner in PRESET.learners.items()
+    )
+}
+REFERENCE_RUNS: dict[str, ReferenceRun] = {
+    run.reference.key: run.reference for run in WEIGHT_RUNS.values() if run.reference is not None
+}
+"""Learners with the same reference share its runs."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -88,6 +160,20 @@ domain_partitions = dg.StaticPartitionsDefinition(list(DOMAINS))
 proxy_run_partitions = dg.DynamicPartitionsDefinition(name="proxy_run")
 skill_run_partitions = dg.StaticPartitionsDefinition(list(SKILL_RUNS))
 training_run_partitions = dg.StaticPartitionsDefinition(list(TRAINING_RUNS))
+reference_run_partitions = dg.StaticPartitionsDefinition(list(REFERENCE_RUNS))
+weight_run_partitions = dg.StaticPartitionsDefinition(list(WEIGHT_RUNS))
+reference_to_weights = dg.StaticPartitionMapping(
+    {
+        key: [run.key for run in WEIGHT_RUNS.values() if run.reference == reference]
+        for key, reference in REFERENCE_RUNS.items()
+    }
+)
+weights_to_training = dg.StaticPartitionMapping(
+    {
+        key: [run.key for run in TRAINING_RUNS.values() if run.weight_run == weights]
+        for key, weights in WEIGHT_RUNS.items()
+    }
+)
 corpus_to_domain = dg.StaticPartitionMapping(
     {name: corpus.domain for name, corpus in CATALOGUE.items()}
 )
@@ -117,8 +203,13 @@ def current_partitions(lake: Lake, asset: str) -> list[str]:
     if asset == "proxy_runs":
         design = lake.find("swarm")
         return [] if design is None else list(read_swarm(design.folder).run_ids)
-    if asset == "skill_runs":
-        return list(SKILL_RUNS)
+    of_preset = {
+        "skill_runs": list(SKILL_RUNS),
+        "reference_runs": list(REFERENCE_RUNS),
+        "weight_runs": list(WEIGHT_RUNS),
+    }
+    if asset in of_preset:
+        return of_preset[asset]
     assert asset in ("training_runs", "evaluations"), f"{asset} has no partitions"
     return list(TRAINING_RUNS)
 

@@ -28,6 +28,7 @@ from training.config import (
 from training.law_evidence import EvidenceConfig
 from training.law_gate import LawGateConfig
 from training.mixers import MIXERS, make_mixer
+from training.mixers.interface import Mixer
 from training.mixing_laws import LAWS
 from training.proposal import ProposalConfig
 from training.swarm import SwarmConfig
@@ -36,6 +37,10 @@ STRICT = ConfigDict(extra="forbid")
 PRESETS = Path(__file__).parents[1] / "examples" / "presets"
 PLAN = "plan"
 """Method name in a preset: train on the fixed weights of the training plan."""
+LEARNED = "learned"
+"""Method name in a preset: train on the weights that a learner's proxy run of the seed learnt."""
+LEARNED_FROM = "weights_from"
+"""Its only setting: the label of the learner."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
@@ -78,6 +83,16 @@ class SkillStudy:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class Learner:
+    """How weights are learnt for training runs: a proxy run for each seed, after its reference."""
+
+    mixer: MixerConfig
+    """doremi or doge."""
+    reference: MixerConfig | None = None
+    """On which mixture the reference model of doremi is trained; doge has none."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class Preset:
     """One experiment."""
 
@@ -104,7 +119,10 @@ class Preset:
     target: RunShape
     """One training run."""
     methods: Annotated[dict[Name, MixerConfig], Field(min_length=1)]
-    """Training runs: label -> mixer. The method `plan` trains on the proposed weights."""
+    """Training runs: label -> mixer. The method `plan` trains on the proposed weights, `learned` on
+    those of the learner that its setting weights_from names."""
+    learners: dict[Name, Learner] = Field(default_factory=dict)
+    """Label -> how weights are learnt, by trainings of the shape of the proxies."""
     skills: SkillStudy | None = None
     """How the skill graph is learnt, by trainings of the shape of the proxies. None: it is not."""
     deduplication: DeduplicationConfig = DeduplicationConfig()
@@ -116,7 +134,7 @@ class Preset:
         """Refuse a law or method that does not exist and proxies larger than their target."""
         if self.law not in LAWS:
             raise ValueError(f"law: unknown law {self.law!r}; choose one of {sorted(LAWS)}")
-        known = {*MIXERS, PLAN}
+        known = {*MIXERS, PLAN, LEARNED}
         for label, mixer in self.methods.items():
             if mixer.method not in known:
                 raise ValueError(
@@ -127,6 +145,15 @@ class Preset:
                 raise ValueError(
                     f"methods.{label}.settings: the method {PLAN!r} has none, got "
                     f"{sorted(mixer.settings)}; remove them"
+                )
+            if mixer.method == LEARNED and (
+                set(mixer.settings) != {LEARNED_FROM}
+                or mixer.settings[LEARNED_FROM] not in self.learners
+            ):
+                raise ValueError(
+                    f"methods.{label}.settings: the method {LEARNED!r} has one, {LEARNED_FROM}, "
+                    f"the label of a learner; learners are {sorted(self.learners)}, got "
+                    f"{mixer.settings}"
                 )
         studied = [] if self.skills is None else self.skills.seeds
         for where, seeds in (("seeds", self.seeds), ("skills.seeds", studied)):
@@ -209,18 +236,41 @@ def _require_mixers(preset: Preset, path: Path) -> None:
     """Build every mixer once, so that wrong settings do not wait for the training runs."""
     domains = sorted({corpus.domain for corpus in load_catalogue(preset.catalogue).values()})
     for label, mixer in preset.methods.items():
-        if mixer.method == PLAN:
-            continue
-        try:
-            make_mixer(
-                mixer,
-                domains=tuple(domains),
-                available_tokens=np.ones(len(domains)),
-                steps=preset.target.schedule.steps,
-                batch_rows=preset.target.schedule.batch_rows,
+        if mixer.method not in (PLAN, LEARNED):
+            _make_mixer(mixer, domains, preset.target, f"{path}: methods.{label}")
+    for label, learner in preset.learners.items():
+        where = f"{path}: learners.{label}"
+        made = _make_mixer(
+            learner.mixer, domains, preset.proxy, where, has_reference=learner.reference is not None
+        )
+        if made.learned_weights(made.initial()) is None:
+            raise PresetError(
+                f"{where}: the mixer {learner.mixer.method!r} learns no weights for another run; "
+                "use doremi or doge, or list it in methods"
             )
-        except ValueError as error:
-            raise PresetError(f"{path}: methods.{label}: {error}") from error
+        if learner.reference is not None:
+            _make_mixer(learner.reference, domains, preset.proxy, f"{where}.reference")
+
+
+def _make_mixer(
+    mixer: MixerConfig,
+    domains: list[str],
+    shape: RunShape,
+    where: str,
+    *,
+    has_reference: bool = False,
+) -> Mixer:
+    try:
+        return make_mixer(
+            mixer,
+            domains=tuple(domains),
+            available_tokens=np.ones(len(domains)),
+            steps=shape.schedule.steps,
+            batch_rows=shape.schedule.batch_rows,
+            has_reference=has_reference,
+        )
+    except ValueError as error:
+        raise PresetError(f"{where}: {error}") from error
 
 
 def config_digest(*configs: object) -> str:

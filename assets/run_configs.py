@@ -47,12 +47,34 @@ def proxy_config(run_id: str, weights: Floats, seed: int, shards: dict[str, Arti
         shards: Token shards by domain.
     """
     shares = {domain: float(share) for domain, share in zip(shards, weights, strict=True)}
+    mixer = MixerConfig(method="fixed", settings={"weights": shares})
+    return small_config(run_id, mixer, seed, shards)
+
+
+def small_config(
+    run_id: str,
+    mixer: MixerConfig,
+    seed: int,
+    shards: dict[str, Artifact],
+    *,
+    reference: Artifact | None = None,
+) -> RunConfig:
+    """Configuration of a run of the shape of the proxies, epochs matched to the target's.
+
+    Args:
+        run_id: Name of the run.
+        mixer: Its rule.
+        seed: Of parameters and order.
+        shards: Token shards by domain.
+        reference: Run whose losses it compares its own with, if the mixer does.
+    """
     return RunConfig(
         run_id=run_id,
         domains={domain: str(artifact.folder) for domain, artifact in shards.items()},
         model=PRESET.proxy.model,
         schedule=PRESET.proxy.schedule,
-        mixer=MixerConfig(method="fixed", settings={"weights": shares}),
+        mixer=mixer,
+        reference=None if reference is None else str(reference.folder),
         evaluation=PRESET.proxy.evaluation,
         checkpoint=PRESET.proxy.checkpoint,
         seed=seed,
@@ -63,7 +85,10 @@ def proxy_config(run_id: str, weights: Floats, seed: int, shards: dict[str, Arti
 
 
 def target_config(
-    run: TrainingRun, shards: dict[str, Artifact], planned: dict[str, float] | None
+    run: TrainingRun,
+    shards: dict[str, Artifact],
+    planned: dict[str, float] | None,
+    learned: Artifact | None = None,
 ) -> RunConfig:
     """Configuration of one training run.
 
@@ -71,17 +96,22 @@ def target_config(
         run: What to train.
         shards: Token shards by domain.
         planned: Proposed weights; required by a run that trains on the plan.
+        learned: The weight run whose weights it trains on; required by a run that has one.
     """
     mixer = run.mixer
     if run.needs_plan:
         assert planned is not None, f"{run.key} trains on the plan and was given none"
         mixer = MixerConfig(method="fixed", settings={"weights": planned})
+    if run.weight_run is not None:
+        assert learned is not None, f"{run.key} trains on learned weights and was given none"
+        mixer = MixerConfig(method="fixed")
     return RunConfig(
         run_id=run.key,
         domains={domain: str(artifact.folder) for domain, artifact in shards.items()},
         model=PRESET.target.model,
         schedule=PRESET.target.schedule,
         mixer=mixer,
+        weights_from=None if learned is None else str(learned.folder),
         evaluation=PRESET.target.evaluation,
         checkpoint=PRESET.target.checkpoint,
         seed=run.seed,

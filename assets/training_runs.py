@@ -13,7 +13,14 @@ from assets.gpu_pool import POOL
 from assets.lake import Artifact, Lake, publishing, write_json
 from assets.launchers.training_launcher import TrainingLauncher
 from assets.mixing import planned_weights, training_plan
-from assets.partitions import OWNERS, PRESET, TRAINING_RUNS, training_run_partitions
+from assets.partitions import (
+    OWNERS,
+    PRESET,
+    TRAINING_RUNS,
+    WEIGHT_RUNS,
+    training_run_partitions,
+    weights_to_training,
+)
 from assets.pictures import training_losses_picture, weights_picture
 from assets.presets import config_digest
 from assets.run_configs import target_config, token_artifacts
@@ -27,11 +34,20 @@ RUN_CONFIG_FILE = "config.json"
 PUBLISHED = ("final", "ledger", "metrics.jsonl", "result.json")
 """What a finished run leaves: no timings, so an interrupted run publishes the same bytes."""
 
+LEARNED_WEIGHTS = (
+    [dg.AssetDep("weight_runs", partition_mapping=weights_to_training)] if WEIGHT_RUNS else []
+)
+"""Where the preset has learners, the runs whose weights the method `learned` trains on."""
+
 
 @dg.asset(
     group_name=GROUP,
     partitions_def=training_run_partitions,
-    deps=[dg.AssetDep(token_shards, partition_mapping=dg.AllPartitionMapping()), training_plan],
+    deps=[
+        dg.AssetDep(token_shards, partition_mapping=dg.AllPartitionMapping()),
+        training_plan,
+        *LEARNED_WEIGHTS,
+    ],
     kinds={"pytorch"},
     owners=OWNERS,
     code_version=f"1-{config_digest(PRESET.target)}",
@@ -47,13 +63,16 @@ def training_runs(
     run = TRAINING_RUNS[context.partition_key]
     shards = token_artifacts(lake)
     inputs: list[Artifact] = list(shards.values())
-    planned = None
+    planned = learned = None
+    if run.weight_run is not None:
+        learned = lake.artifact("weight_runs", run.weight_run.key)
+        inputs.append(learned)
     if run.needs_plan:
         plan = lake.artifact("training_plan")
         planned = planned_weights(plan)
         inputs.append(plan)
     clearance = require_gates(context, lake, *inputs, overrides=config)
-    config_of_run = target_config(run, shards, planned)
+    config_of_run = target_config(run, shards, planned, learned)
     work = lake.work_folder("training_runs", run.key, config_of_run.digest())
     with publishing(context, lake, inputs=inputs) as draft:
         config_file = work / RUN_CONFIG_FILE

@@ -10,6 +10,7 @@ from assets import (
     duplicates,
     evaluating,
     heldout_sets,
+    learners,
     mixing,
     preparation,
     proxies,
@@ -35,6 +36,7 @@ ASSET_MODULES = [
     training,
     evaluating,
     *([skills] if PRESET.skills else []),
+    *([learners] if PRESET.learners else []),
 ]
 
 

@@ -26,8 +26,10 @@ from assets.launchers.training_launcher import count_gpus
 from assets.partitions import (
     CATALOGUE,
     DOMAINS,
+    REFERENCE_RUNS,
     SKILL_RUNS,
     TRAINING_RUNS,
+    WEIGHT_RUNS,
     current_partitions,
 )
 from orchestration import deployments
@@ -90,6 +92,28 @@ def _skill_stages() -> tuple[Stage, ...]:
     )
 
 
+def _always(keys: list[str | None]) -> Callable[[Lake], list[str | None]]:
+    return lambda _: keys
+
+
+def _learner_stages() -> tuple[Stage, ...]:
+    """None where the preset has no learners."""
+    runs: dict[str, list[str | None]] = {
+        "reference runs": list(REFERENCE_RUNS),
+        "weight runs": list(WEIGHT_RUNS),
+    }
+    return tuple(
+        Stage(
+            title=title,
+            assets=(title.replace(" ", "_"),),
+            partitions=_always(keys),
+            num_workers=TRAININGS_AT_A_TIME,
+        )
+        for title, keys in runs.items()
+        if keys
+    )
+
+
 STAGES = (
     Stage(
         title="corpora: read, judge, profile, clean",
@@ -116,6 +140,7 @@ STAGES = (
     ),
     Stage(title="mixing law", assets=("mixing_law",), partitions=_whole, required=False),
     Stage(title="training plan", assets=("training_plan",), partitions=_whole, required=False),
+    *_learner_stages(),
     Stage(
         title="training runs",
         assets=("training_runs",),

@@ -20,6 +20,8 @@ from training.law_evidence import Interval, TargetEvidence
 Section = Mapping[str, object]
 DATED = ("raw_corpora", "token_shards", "mixing_law", "training_plan", "evaluations", "cost_report")
 """Assets whose newest version dates the report."""
+EXPLORING = ("swarm", "proxy_runs", "mixing_law", "reference_runs", "weight_runs")
+"""Assets whose cost was spent on finding the mixture."""
 
 
 def newest_change(lake: Lake) -> str | None:
@@ -167,7 +169,7 @@ def costs_section(lake: Lake) -> Section:
     costs = findings.read_costs(lake)
     if costs is None:
         return {"missing": findings.why_missing(lake, "cost_report")}
-    explored = costs.filter(pl.col("asset").is_in(["swarm", "proxy_runs", "mixing_law"]))
+    explored = costs.filter(pl.col("asset").is_in(EXPLORING))
     cpu = dict(costs.select("asset", "cpu_seconds").iter_rows())
     gpu = dict(costs.select("asset", "gpu_seconds").iter_rows())
     return {

@@ -42,8 +42,8 @@ WHOLE_ASSETS = {
     "predicted_vs_actual",
     "cost_report",
 }
-SKILL_ASSETS = {"skill_runs", "skill_graph"}
-"""Absent: the preset studies no skills."""
+ABSENT = {"skill_runs", "skill_graph", "reference_runs", "weight_runs"}
+"""The preset studies no skills and has no learners."""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -95,7 +95,7 @@ def test_number_of_partitions(lake):
     assert counts["token_shards"] == counts["heldout_sets"] == len(DOMAINS) == 4
     assert counts["proxy_runs"] == PRESET.swarm.num_runs == 12
     assert counts["evaluations"] == counts["training_runs"] == 4
-    assert set(counts) == {*COSTED, "cost_report"} - SKILL_ASSETS
+    assert set(counts) == {*COSTED, "cost_report"} - ABSENT
 
 
 def test_the_instance_has_every_proxy_run_of_the_swarm_and_no_other(lake):
@@ -230,7 +230,7 @@ def test_predictions_stand_beside_what_was_measured(lake):
 
 def test_costs_are_those_of_the_manifests(lake):
     costs = pl.read_parquet(lake.artifact("cost_report").folder / "costs.parquet")
-    assert set(costs["asset"]) == set(COSTED) - SKILL_ASSETS
+    assert set(costs["asset"]) == set(COSTED) - ABSENT
     for row in costs.to_dicts():
         keys = [None if key == WHOLE else key for key in lake.partitions(row["asset"])]
         spent = [lake.artifact(row["asset"], key).manifest["cost"] for key in keys]

@@ -90,6 +90,22 @@ def test_fixed_weights_that_sum_to_one_are_a_method(tmp_path):
             ("methods/uniform/method", "unifrom"),
             "methods.uniform: unknown method 'unifrom'; choose one of ['aioli', 'curriculum'",
         ),
+        (
+            ("methods/learned", {"method": "learned", "settings": {"weights_from": "nobody"}}),
+            "methods.learned.settings: the method 'learned' has one, weights_from, the label of a",
+        ),
+        (
+            ("learners", {"x": {"mixer": {"method": "doremi"}}}),
+            "learners.x: mixer 'doremi' compares losses with a reference model",
+        ),
+        (
+            ("learners", {"x": {"mixer": {"method": "odm"}}}),
+            "learners.x: the mixer 'odm' learns no weights for another run; use doremi or doge",
+        ),
+        (
+            ("learners", {"x": {"mixer": {"method": "doge"}, "reference": {"method": "uniform"}}}),
+            "learners.x: reference: the mixer 'doge' compares no losses",
+        ),
         (("methods/two words", {"method": "uniform"}), "methods.two words"),
         (
             ("methods/law-optimal/settings", {"kl": 0.1}),

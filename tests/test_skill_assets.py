@@ -1,4 +1,4 @@
-"""Skill runs as partitions and the graph they give, in a process of its own with such a preset."""
+"""Skill runs and the stages of DoReMi as partitions, in a process of its own with such a preset."""
 
 import json
 import os
@@ -14,14 +14,18 @@ import yaml
 
 from assets.gate_checks import run_gate
 from assets.lake import Lake
+from assets.launchers import TrainingLauncher
 from assets.partitions import DOMAINS
 from assets.presets import PRESETS
 from orchestration.definitions import defs
 from quality.gates import Criterion
+from training.run_file import load_run_config
 from training.shard_writer import write_token_shards
 
 TESTS = Path(__file__).parent
 SEEDS = (0, 1, 2)
+NATURAL = {"method": "proportional"}
+LEARNERS = {"reference_runs", "weight_runs"}
 
 
 def documents(domain):
@@ -61,7 +65,10 @@ def make(root):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return dg.materialize(
-                [asset], partition_key=key, resources={"lake": lake}, raise_on_error=False
+                [asset],
+                partition_key=key,
+                resources={"lake": lake, "launcher": InThisProcess()},
+                raise_on_error=False,
             )
 
     def error(result):
@@ -78,8 +85,53 @@ def make(root):
     (event,) = found.get_asset_materialization_events()
     told["metadata"] = list(event.materialization.metadata)
     told["graph"] = lake.artifact("skill_graph").json("graph.json")
+    told |= make_learned(lake, materialise)
     told["assets"] = sorted(key.to_user_string() for key in defs().resolve_all_asset_keys())
     sys.stdout.write(json.dumps(told) + "\n")
+
+
+class InThisProcess(TrainingLauncher):
+    """Trains without a process of its own."""
+
+    def launch(self, context, *, config_file, out):
+        from training.loop import train
+
+        train(load_run_config(config_file), out)
+
+
+def make_learned(lake, materialise):
+    """The three stages of DoReMi for the first seed, and what they left."""
+    from assets import learners
+    from assets.partitions import TRAINING_RUNS, WEIGHT_RUNS
+    from assets.training_runs import training_runs
+
+    weights = next(iter(WEIGHT_RUNS.values()))
+    (run,) = [run for run in TRAINING_RUNS.values() if run.weight_run == weights]
+    told = {"early": materialise(learners.weight_runs, weights.key).success}
+    stages = [
+        (learners.reference_runs, weights.reference.key),
+        (learners.weight_runs, weights.key),
+        (training_runs, run.key),
+    ]
+    assert all(materialise(*stage).success for stage in stages)
+    made = [lake.artifact(asset.key.to_user_string(), key) for asset, key in stages]
+    told["stages"] = [artifact.name for artifact in made]
+    told["inputs"] = [sorted(artifact.manifest["inputs"]) for artifact in made]
+    told["results"] = [artifact.json("result.json") for artifact in made]
+    mapping = training_runs.get_partition_mapping(learners.weight_runs.key)
+    below = mapping.get_downstream_partitions_for_partitions(
+        weight_run_subset(weights.key),
+        learners.weight_run_partitions,
+        training_runs.partitions_def,
+    )
+    told["below"] = sorted(below.get_partition_keys())
+    return told
+
+
+def weight_run_subset(key):
+    from assets.partitions import weight_run_partitions
+
+    return weight_run_partitions.subset_with_partition_keys([key])
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +141,8 @@ def told(tmp_path_factory):
     content = yaml.safe_load((PRESETS / "ci.yaml").read_text())
     content["catalogue"] = str((PRESETS / content["catalogue"]).resolve())
     content["skills"] = {"seeds": list(SEEDS), "pairs": False}
+    content["learners"] = {"doremi": {"mixer": {"method": "doremi"}, "reference": NATURAL}}
+    content["methods"]["doremi"] = {"method": "learned", "settings": {"weights_from": "doremi"}}
     content["proxy"]["schedule"]["steps"] = 20
     content["proxy"]["evaluation"]["rows_per_domain"] = 8
     (folder / "study.yaml").write_text(yaml.safe_dump(content))
@@ -133,7 +187,22 @@ def test_the_interface_shows_verdict_edges_skills_and_a_drawing(told):
     assert {"verdict", "advice", "density", "edges", "skills", "picture"} <= set(told["metadata"])
 
 
-def test_skills_are_on_the_graph_only_where_the_preset_studies_them(told):
-    assert {"skill_runs", "skill_graph"} <= set(told["assets"])
+def test_doremi_is_three_stages_each_made_from_the_one_before(told):
+    reference, weights, training = told["stages"]
+    assert not told["early"]  # before its reference
+    assert [reference in inputs for inputs in told["inputs"]] == [False, True, False]
+    assert [weights in inputs for inputs in told["inputs"]] == [False, False, True]
+    assert told["below"] == [training.removeprefix("training_runs[").removesuffix("]")]
+    proxy, final = told["results"][1:]
+    assert set(proxy["learned_weights"]) == set(DOMAINS)
+    assert proxy["learned_weights"] != dict.fromkeys(DOMAINS, 1 / len(DOMAINS))
+    assert final["requested_weights"] == pytest.approx(proxy["learned_weights"])
+    assert final["weights_from"]["run_id"] == proxy["run_id"]
+    assert final["weights_from"]["config_digest"] == proxy["config_digest"]
+    assert final["num_parameters"] == proxy["num_parameters"]  # of preset ci
+
+
+def test_skills_and_learners_are_on_the_graph_only_where_the_preset_studies_them(told):
+    assert {"skill_runs", "skill_graph"} | LEARNERS <= set(told["assets"])
     here = {key.to_user_string() for key in defs().resolve_all_asset_keys()}
-    assert here == set(told["assets"]) - {"skill_runs", "skill_graph"}
+    assert here == set(told["assets"]) - {"skill_runs", "skill_graph"} - LEARNERS
