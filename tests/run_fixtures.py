@@ -68,15 +68,15 @@ def aioli_run(tiny_run):
     return replace(tiny_run, mixer=MixerConfig(method="aioli", settings=settings))
 
 
-@pytest.fixture
+def _write_run(config, path):
+    from pydantic import TypeAdapter
+
+    content = TypeAdapter(RunConfig).dump_python(config, mode="json")
+    path.write_text(json.dumps(content))
+    return path
+
+
+@pytest.fixture(scope="session")
 def write_run():
     """Write a run as the JSON file that `python -m training.run` reads."""
-
-    def write(config, path):
-        from pydantic import TypeAdapter
-
-        content = TypeAdapter(RunConfig).dump_python(config, mode="json")
-        path.write_text(json.dumps(content))
-        return path
-
-    return write
+    return _write_run

@@ -10,7 +10,12 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from training.config import ExecutionConfig
+from training.config import (
+    ExecutionConfig,
+    MixerConfig,
+    SelectorConfig,
+    WeighterConfig,
+)
 from training.ledger import read_ledger
 from training.loop import RunRejected, train
 from training.ranks import ALONE, Ranks
@@ -90,29 +95,43 @@ def _work(config, out, kill_at=None):
     assert run.main([str(config), "--out", str(out), "--plain"]) == 0
 
 
-@pytest.fixture
-def launch(tmp_path, write_run):
-    """Start ranks as torchrun does, by its agent, but from a process that has torch imported."""
-    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+def _work_on_many(configs):
+    """What a rank does that trains one run after the other; meeting costs more than training."""
+    from training.ranks import join_ranks
+    from training.run_file import load_run_config
 
+    with join_ranks(os.environ, device="cpu") as ranks:
+        for path in configs:
+            train(load_run_config(path), path.with_suffix(""), ranks=ranks)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _forkserver():
+    """Ranks as torchrun starts them, by its agent, but from a process that has torch imported."""
     multiprocessing.set_forkserver_preload(["training.loop", "training.ranks"])
 
-    def start(run, name, *, kill_at=None):
-        settings = LaunchConfig(
-            min_nodes=1,
-            max_nodes=1,
-            nproc_per_node=2,
-            rdzv_backend="c10d",
-            rdzv_endpoint="localhost:0",
-            run_id=name,
-            max_restarts=0 if kill_at is None else 1,
-            monitor_interval=0.1,
-            start_method="forkserver",
-        )
-        path = write_run(run, tmp_path / f"{name}.json")
-        elastic_launch(settings, _work)(path, tmp_path / name, kill_at)
 
-    return start
+def _start(folder, write_run, runs, *, kill_at=None):
+    """Train runs, given by name, with two ranks; with kill_at one run, of which a rank dies."""
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    settings = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=2,
+        rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0",
+        run_id=next(iter(runs)),
+        max_restarts=0 if kill_at is None else 1,
+        monitor_interval=0.1,
+        start_method="forkserver",
+    )
+    paths = [write_run(run, folder / f"{name}.json") for name, run in runs.items()]
+    if kill_at is None:
+        elastic_launch(settings, _work_on_many)(paths)
+    else:
+        (path,) = paths
+        elastic_launch(settings, _work)(path, path.with_suffix(""), kill_at)
 
 
 def losses(out):
@@ -128,47 +147,106 @@ def heldout(out):
     return [entry["loss_nats"] for entry in result["heldout"].values()]
 
 
+# Methods -> what they exchange: reduced losses, embeddings and gradients, the leader's decisions.
+CASES = {
+    "aioli": ("aioli", "random", "none"),
+    "doge": ("doge", "nearest", "alignment"),
+    "odm": ("odm", "loss_band", "loss"),
+    "doremi": ("doremi", "delta_loss", "none"),
+    "skill_it": ("skill_it", "gradient_similarity", "loss"),
+}
+MIXING = {
+    "aioli": {"round_steps": 12, "probe_steps": 1, "sweeps": 2, "min_signal": 0.0},
+    "doge": {"every_steps": 4, "mu": 0.002},
+    "odm": {},
+    "doremi": {"eta": 5.0},
+    "skill_it": {
+        "graph": {
+            "blue": {"blue": 1.0, "green": 0.5, "red": 0.0},
+            "green": {"blue": 0.0, "green": 1.0, "red": 0.0},
+            "red": {"blue": 0.0, "green": 0.3, "red": 1.0},
+        },
+        "round_steps": 8,
+        "evaluation_steps": 3,
+        "window": 2,
+    },
+}
+POOLS = {"pool_rows": 12, "keep_share": 0.5}
+SELECTING = {
+    "random": {},
+    # Row by row, each with exchanges of its own: the fewer the better.
+    "gradient_similarity": {"pool_rows": 8, "keep_share": 0.75, "projected_size": 32},
+}
+WEIGHING = {"none": {}, "alignment": {"refresh_steps": 5, "temperature": 0.1}, "loss": {}}
+PARALLEL = ("ddp", "fsdp")
+
+
 @pytest.fixture(scope="module")
-def alone(aioli_run, tmp_path_factory):
-    out = tmp_path_factory.mktemp("alone")
-    train(aioli_run, out)
-    return out
+def alone(tiny_run, tmp_path_factory):
+    """Every case by one process: configuration and folder."""
+    base, made = tmp_path_factory.mktemp("alone"), {}
+    train(replace(tiny_run, run_id="reference", seed=8), base / "reference")
+    for name, (mixer, selector, weighter) in CASES.items():
+        steps = 24 if name == "aioli" else 12
+        run = replace(
+            tiny_run,
+            schedule=replace(tiny_run.schedule, steps=steps),
+            mixer=MixerConfig(method=mixer, settings=MIXING[mixer]),
+            selector=SelectorConfig(method=selector, settings=SELECTING.get(selector, POOLS)),
+            weighter=WeighterConfig(method=weighter, settings=WEIGHING[weighter]),
+            reference=str(base / "reference") if mixer == "doremi" else None,
+        )
+        train(run, base / name)
+        made[name] = (run, base / name)
+    return made
 
 
-@pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
-def test_two_processes_agree_with_one(aioli_run, alone, tmp_path, launch, parallel):
-    """Aioli's weights rest on reduced statistics: the batches agree only if these do."""
-    launch(replace(aioli_run, execution=ExecutionConfig(parallel=parallel, micro_rows=2)), "out")
-    assert losses(tmp_path / "out") == pytest.approx(losses(alone), rel=1e-5)
-    assert heldout(tmp_path / "out") == pytest.approx(heldout(alone), rel=1e-5)
-    ledgers = [read_ledger(out / "ledger") for out in (tmp_path / "out", alone)]
-    assert ledgers[0].equals(ledgers[1])
-    models = [load_file(out / "final/model.safetensors") for out in (tmp_path / "out", alone)]
+@pytest.fixture(scope="module")
+def together(alone, tmp_path_factory, write_run):
+    """Every case by two processes of each kind, one launch for all; case and kind -> folder."""
+    base, runs = tmp_path_factory.mktemp("together"), {"plain": alone["aioli"][0]}
+    for name, (run, _) in alone.items():
+        for parallel in PARALLEL:
+            # Aioli in two parts a process: gradients accumulate, and are exchanged with the last.
+            parts = 2 if name == "aioli" else None
+            execution = ExecutionConfig(parallel=parallel, micro_rows=parts)
+            runs[f"{name}-{parallel}"] = replace(run, execution=execution)
+    _start(base, write_run, runs)
+    return base
+
+
+@pytest.mark.parametrize("parallel", PARALLEL)
+@pytest.mark.parametrize("name", CASES)
+def test_two_processes_agree_with_one(alone, together, name, parallel):
+    """Weights and selections rest on what was reduced: the batches agree only if that does."""
+    out, single = together / f"{name}-{parallel}", alone[name][1]
+    assert losses(out) == pytest.approx(losses(single), rel=1e-5)
+    assert heldout(out) == pytest.approx(heldout(single), rel=1e-5)
+    assert read_ledger(out / "ledger").equals(read_ledger(single / "ledger"))
+    models = [load_file(folder / "final/model.safetensors") for folder in (out, single)]
     assert models[0].keys() == models[1].keys()
-    for name, values in models[0].items():
-        np.testing.assert_allclose(values, models[1][name], atol=1e-4)
+    for key, values in models[0].items():
+        np.testing.assert_allclose(values, models[1][key], atol=1e-4)
 
 
-def test_a_checkpoint_of_two_processes_continues_on_one_and_back(
-    aioli_run, alone, tmp_path, launch
-):
-    out = tmp_path / "out"
+def test_a_checkpoint_of_two_processes_continues_on_one_and_back(alone, tmp_path, write_run):
+    (run, single), out = alone["aioli"], tmp_path / "out"
     asked = iter(range(100))
-    assert train(aioli_run, out, should_stop=lambda: next(asked) >= 8).steps == 8
-    launch(replace(aioli_run, execution=ExecutionConfig(parallel="fsdp")), "out")
-    assert losses(out) == pytest.approx(losses(alone), rel=1e-5)
+    assert train(run, out, should_stop=lambda: next(asked) >= 8).steps == 8
+    _start(tmp_path, write_run, {"out": replace(run, execution=ExecutionConfig(parallel="fsdp"))})
+    assert losses(out) == pytest.approx(losses(single), rel=1e-5)
     for folder in (out / "result.json", out / "checkpoints/step-00000024"):
         assert folder.exists() == (folder.suffix == ".json")
     (out / "result.json").unlink()
-    assert train(aioli_run, out).finished  # from step 20, written by two
-    assert losses(out) == pytest.approx(losses(alone), rel=1e-5)
+    assert train(run, out).finished  # from step 20, written by two
+    assert losses(out) == pytest.approx(losses(single), rel=1e-5)
+    assert read_ledger(out / "ledger").equals(read_ledger(single / "ledger"))
 
 
-def test_a_killed_rank_is_restarted_to_the_same_bits(aioli_run, tmp_path, launch):
+def test_a_killed_rank_is_restarted_to_the_same_bits(alone, together, tmp_path, write_run):
     """The survivor is stopped in the middle of an exchange, and the new pair meets again."""
-    launch(aioli_run, "straight")
-    launch(aioli_run, "cut", kill_at=13)
+    _start(tmp_path, write_run, {"cut": alone["aioli"][0]}, kill_at=13)
     last = json.loads((tmp_path / "cut/timings.jsonl").read_text().splitlines()[-1])
     assert (last["step"], last["steps"]) == (24, 14)  # the second attempt went on from step 10
     for name in ("final/model.safetensors", "metrics.jsonl", "result.json"):
-        assert (tmp_path / "cut" / name).read_bytes() == (tmp_path / "straight" / name).read_bytes()
+        assert (tmp_path / "cut" / name).read_bytes() == (together / "plain" / name).read_bytes()

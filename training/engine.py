@@ -73,8 +73,11 @@ class Engine:
         self._scored = _TokenLosses(self.model)
         self._trained: nn.Module = self._scored
         self._averaging: DistributedDataParallel | None = None
-        if ranks.size > 1 and how.parallel == "fsdp":
-            _divide_parameters(self.model, device=device, bfloat16=self._bfloat16)
+        divided = ranks.size > 1 and how.parallel == "fsdp"
+        self.rounds_parameters = divided and self._bfloat16 and device.type == "cuda"
+        """Whether passes see parameters in bfloat16: FSDP2 gathers them so, autocast does not."""
+        if divided:
+            _divide_parameters(self.model, device=device, bfloat16=self.rounds_parameters)
         elif ranks.size > 1:
             self._trained = self._averaging = DistributedDataParallel(
                 _TokenLosses(self.model),
@@ -182,7 +185,7 @@ def _divide_parameters(model: PreTrainedModel, *, device: torch.device, bfloat16
 
     mesh = init_device_mesh(device.type, (torch.distributed.get_world_size(),))
     policy = MixedPrecisionPolicy()
-    if bfloat16 and device.type == "cuda":
+    if bfloat16:
         policy = MixedPrecisionPolicy(param_dtype=torch.bfloat16, reduce_dtype=torch.float32)
     # The convention by which transformers names the classes of its blocks.
     block_names = set(model._no_split_modules or ())

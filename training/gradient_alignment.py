@@ -27,8 +27,10 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from training.arrays import Floats
+from training.divided_gradients import ParameterSlices
 from training.model import row_losses, split_rows
 from training.policies import AlignmentTarget, GradientAlignments
+from training.ranks import ALONE, Ranks
 from training.sampler import BatchPlan
 from training.scoring import to_device
 from training.shards import StoredTokens
@@ -47,6 +49,7 @@ def measure_alignment(
     target: AlignmentTarget,
     heldout_rows: Sequence[StoredTokens],
     device: torch.device,
+    ranks: Ranks = ALONE,
 ) -> GradientAlignments:
     """Compare the gradient of each domain of a batch with a target.
 
@@ -57,6 +60,7 @@ def measure_alignment(
         target: With what.
         heldout_rows: Of each domain, shape (R, T + 1).
         device: Of the model.
+        ranks: The processes; each measures the whole batch.
     """
     of_domain = {
         index: to_device(rows[plan.domain_index == index], device)
@@ -69,7 +73,8 @@ def measure_alignment(
             for index in np.flatnonzero(target.heldout_weights).tolist()
         ]
     with _in_float32(model, device):
-        return _compare(model, of_domain, targets, num_domains=len(plan.counts))
+        slices = ParameterSlices(model, ranks=ranks)
+        return _compare(model, slices, of_domain, targets, num_domains=len(plan.counts))
 
 
 @contextmanager
@@ -86,6 +91,7 @@ def _in_float32(model: PreTrainedModel, device: torch.device) -> Iterator[None]:
 
 def _compare(
     model: PreTrainedModel,
+    slices: ParameterSlices,
     of_domain: dict[int, Tensor],
     targets: list[tuple[float, Tensor]] | None,
     *,
@@ -95,25 +101,24 @@ def _compare(
     dots, squared_norms = np.full(num_domains, np.nan), np.full(num_domains, np.nan)
     direction: Gradient | None = None
     for index, rows in of_domain.items():
-        gradient = _mean_gradient(model, rows)
-        squared_norms[index] = _squared_norm(gradient)
+        gradient = _mean_gradient(model, slices, rows)
+        squared_norms[index] = _squared_norm(slices, gradient)
         if targets is None:
             direction = _add(direction, gradient, 1.0)
     for weight, rows in targets or []:
-        direction = _add(direction, _mean_gradient(model, rows), weight)
+        direction = _add(direction, _mean_gradient(model, slices, rows), weight)
     assert direction is not None
-    dots[list(of_domain)] = _differences(model, list(of_domain.values()), direction)
+    dots[list(of_domain)] = _differences(model, slices, list(of_domain.values()), direction)
     return GradientAlignments(dots=dots, squared_norms=squared_norms)
 
 
-def _mean_gradient(model: PreTrainedModel, rows: Tensor) -> Gradient:
+def _mean_gradient(model: PreTrainedModel, slices: ParameterSlices, rows: Tensor) -> Gradient:
     """Gradient of the mean loss of rows, shape (n, T + 1), one tensor for each parameter."""
-    parameters = [entry for entry in model.parameters() if entry.requires_grad]
     labels = rows.shape[0] * (rows.shape[1] - 1)
     total: Gradient | None = None
     for part in split_rows(rows, model.config.vocab_size):
         loss = row_losses(model, part).sum() / labels
-        total = _add(total, list(torch.autograd.grad(loss, parameters)), 1.0)
+        total = _add(total, slices.gradient(loss), 1.0)
     assert total is not None
     return total
 
@@ -125,22 +130,26 @@ def _add(total: Gradient | None, gradient: Gradient, weight: float) -> Gradient:
     return total
 
 
-def _squared_norm(gradient: Gradient) -> float:
-    return float(sum(entry.double().square().sum() for entry in gradient))
+def _squared_norm(slices: ParameterSlices, gradient: Gradient) -> float:
+    own = float(sum(entry.double().square().sum() for entry in gradient))
+    return float(slices.total(np.array([own]))[0])
 
 
-def _differences(model: PreTrainedModel, groups: list[Tensor], direction: Gradient) -> Floats:
+def _differences(
+    model: PreTrainedModel, slices: ParameterSlices, groups: list[Tensor], direction: Gradient
+) -> Floats:
     """Slope of the mean loss of each group of rows along a direction, shape (groups,)."""
-    norm = _squared_norm(direction) ** 0.5
+    norm = _squared_norm(slices, direction) ** 0.5
     if norm == 0:
         return np.zeros(len(groups))
-    parameters = [entry for entry in model.parameters() if entry.requires_grad]
     with torch.no_grad():
+        parameters = slices.slices()
         before = [entry.clone() for entry in parameters]
         losses = []
         for sign in (1.0, -1.0):
             torch._foreach_add_(parameters, direction, alpha=sign * STEP_NORM / norm)
             losses.append(np.array([_mean_loss(model, rows) for rows in groups]))
+            slices.settle()
             torch._foreach_copy_(parameters, before)
     return np.asarray((losses[0] - losses[1]) * norm / (2 * STEP_NORM))
 

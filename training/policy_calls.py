@@ -69,15 +69,16 @@ def wanted_alignments(
     Every rank measures the whole batch, for that is rare, and goes by what the leader found.
 
     Raises:
-        ValueError: The parameters are divided among the ranks.
+        ValueError: The forward passes round the parameters to bfloat16.
     """
     target = session.inputs.mixer.wants_alignment(progress.mixer, progress.step)
     if target is None:
         return None
-    if session.ranks.size > 1 and session.config.execution.parallel == "fsdp":
+    if session.engine.rounds_parameters:
         raise ValueError(
-            f"mixer {session.config.mixer.method!r} needs gradients of domains, which "
-            "execution.parallel fsdp divides among the processes; use ddp"
+            f"mixer {session.config.mixer.method!r} compares losses along a gradient, for which "
+            "bfloat16 parameters are too coarse; with execution.parallel fsdp set precision to "
+            "float32, or use ddp"
         )
     with session.watch.measure("alignment"):
         found = measure_alignment(
@@ -87,6 +88,7 @@ def wanted_alignments(
             target=target,
             heldout_rows=session.inputs.heldout_rows,
             device=session.device,
+            ranks=session.ranks,
         )
     return GradientAlignments(
         dots=session.ranks.from_leader(found.dots),

@@ -81,7 +81,7 @@ class PoolMeter:
         model, agree = self.engine.model, self.engine.ranks.from_leader
         if self._sketch is None:
             size = self.inputs.selector.projected_size
-            self._sketch = GradientSketch(model, size, seed=self.seed)
+            self._sketch = GradientSketch(model, size, seed=self.seed, ranks=self.engine.ranks)
         heldout = [self._on_device(rows) for rows in self.inputs.heldout_rows]
         of_rows = sketch_rows(model, self._sketch, self._on_device(tokens), self.optimiser)
         return PoolGradients(

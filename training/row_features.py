@@ -24,7 +24,9 @@ from torch import Tensor, nn, optim
 from transformers import PreTrainedModel
 
 from training.arrays import Floats
+from training.divided_gradients import ParameterSlices
 from training.model import row_losses, split_rows, token_losses
+from training.ranks import ALONE, Ranks
 
 
 def pool_hidden(hidden: Tensor) -> Tensor:
@@ -57,32 +59,38 @@ def embed_rows(model: PreTrainedModel, rows: Tensor) -> Floats:
 class GradientSketch:
     """Projects gradients of one model to M numbers."""
 
-    def __init__(self, model: nn.Module, size: int, *, seed: int) -> None:
+    def __init__(self, model: nn.Module, size: int, *, seed: int, ranks: Ranks = ALONE) -> None:
         """Draw bucket and sign of each parameter; the same seed draws the same.
 
         Args:
             model: Whose trainable parameters, in their order.
             size: M.
             seed: Of the draw.
+            ranks: The processes; each projects every gradient.
         """
-        self._parameters = [entry for entry in model.parameters() if entry.requires_grad]
+        self._slices = ParameterSlices(model, ranks=ranks)
+        self._parameters = self._slices.parameters
         self._size = size
         count = sum(entry.numel() for entry in self._parameters)
         rng = np.random.default_rng([seed, size])
         device = self._parameters[0].device
-        self._buckets = torch.from_numpy(rng.integers(size, size=count)).to(device)
+        buckets = torch.from_numpy(rng.integers(size, size=count))
         signs = rng.integers(2, size=count, dtype=np.int8) * np.int8(2) - np.int8(1)
-        self._signs = torch.from_numpy(signs).to(device)
+        self._buckets = self._slices.choose(buckets).to(device)
+        self._signs = self._slices.choose(torch.from_numpy(signs)).to(device)
 
     def project(self, gradient: Tensor) -> Floats:
-        """Project a gradient over all parameters, shape (parameters,), to shape (M,)."""
+        """Project a gradient as gradient() returns it to shape (M,); all processes must call."""
         sketch = torch.zeros(self._size, device=gradient.device)
         sketch.index_add_(0, self._buckets, gradient * self._signs)
-        return sketch.double().cpu().numpy()
+        return self._slices.total(sketch.double().cpu().numpy())
 
     def gradient(self, loss: Tensor) -> Tensor:
-        """Return the gradient of a loss, shape (parameters,); the .grad fields stay as they are."""
-        gradients = torch.autograd.grad(loss, self._parameters)
+        """Return the gradient of a loss, shape (parameters here,); .grad fields stay as they are.
+
+        Where the parameters are divided among processes, each gets its part.
+        """
+        gradients = self._slices.gradient(loss)
         return torch.cat([entry.detach().float().flatten() for entry in gradients])
 
     def adam_direction(self, gradient: Tensor, optimiser: optim.Optimizer) -> Tensor:
@@ -99,7 +107,7 @@ class GradientSketch:
         found = [optimiser.state.get(entry, {}).get(name) for entry in self._parameters]
         if all(entry is None for entry in found):
             return torch.zeros_like(like)
-        return torch.cat([entry.float().flatten() for entry in found])
+        return torch.cat([self._slices.local(entry).float().flatten() for entry in found])
 
 
 def sketch_rows(

@@ -224,11 +224,6 @@ def open_session(
 def _require_divisible(config: RunConfig, inputs: RunInputs, ranks: Ranks) -> None:
     rows, size = config.schedule.batch_rows, ranks.size
     divided = size > 1 and config.execution.parallel == "fsdp"
-    if divided and "gradients" in inputs.selector.reads:
-        raise ValueError(
-            f"selector {config.selector.method!r} reads gradients of single rows, which "
-            "execution.parallel fsdp divides among the processes; use ddp"
-        )
     if rows < size or (divided and rows % size):
         raise ValueError(
             f"schedule.batch_rows {rows} cannot be divided among {size} processes: every one needs "
@@ -277,12 +272,6 @@ def _open_reference(config: RunConfig, inputs: RunInputs, engine: Engine) -> Pre
 def _pool_meter(
     config: RunConfig, inputs: RunInputs, engine: Engine, optimiser: optim.Optimizer
 ) -> PoolMeter:
-    divided = engine.ranks.size > 1 and config.execution.parallel == "fsdp"
-    if divided and "gradients" in inputs.selector.reads:
-        raise ValueError(
-            f"selector {config.selector.method!r} needs gradients of rows, which "
-            "execution.parallel fsdp divides among the processes; use ddp"
-        )
     wants_initial = "initial_losses" in inputs.selector.reads
     return PoolMeter(
         inputs=inputs,
