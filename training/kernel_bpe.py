@@ -8,8 +8,8 @@ table of pieces met before, and only what is not there is merged pair by pair:
              memory is fixed; bytes and length are compared, so a hit is always the same piece
 
 Words repeat (Zipf 1949), so nine pieces in ten are hits. A piece of more than `MAX_PIECE_BYTES`
-would take quadratic time here, and of a character of a class not known yet the end of its piece is
-unknown: the pass then stops before that text and says why.
+would take quadratic time here, and at a character of a class not known yet the end of the piece is
+unknown: the pass then stops before that piece, says why, and goes on when called again.
 
 Letters: N texts, S slots, M merges.
 """
@@ -31,8 +31,6 @@ KEY_BYTES = 32
 """Longer pieces are merged anew each time."""
 SLOT_IDS = 8
 """So are those of more ids."""
-LONG_PIECE = -1
-"""Why the pass stopped; otherwise the code point of unknown class."""
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MIX = np.uint64(0xD6E8FEB86659FD93)
 _APOSTROPHE = 0x27
@@ -50,7 +48,7 @@ def merge_slot(left: int, right: int, mask: int) -> int:
     """Slot where the search for a pair begins."""
     key = (np.uint64(left) << np.uint64(32)) | np.uint64(right)
     key = (key ^ (key >> np.uint64(29))) * _GOLDEN
-    return np.int64((key >> np.uint64(24)) & np.uint64(mask))
+    return int(np.int64((key >> np.uint64(24)) & np.uint64(mask)))
 
 
 @_compiled
@@ -79,7 +77,7 @@ def _made(left: int, right: int, table: NDArray[np.uint32]) -> int:
     slot = merge_slot(left, right, mask)
     while table[slot, 2]:
         if table[slot, 0] == left and table[slot, 1] == right:
-            return np.int64(table[slot, 2])
+            return int(np.int64(table[slot, 2]))
         slot = (slot + 1) & mask
     return 0
 
@@ -122,29 +120,29 @@ def _merge(
 @_compiled
 def _class_at(data: NDArray[np.uint8], place: int, classes: NDArray[np.uint8]) -> tuple[int, int]:
     """Class of the character that begins there, and the place behind it."""
-    lead = np.int64(data[place])
+    lead = int(np.int64(data[place]))
     if lead < 0x80:
-        return np.int64(classes[lead]), place + 1
+        return int(np.int64(classes[lead])), place + 1
     code, width = lead & 0x1F, 2
     if lead >= 0xF0:
         code, width = lead & 0x07, 4
     elif lead >= 0xE0:
         code, width = lead & 0x0F, 3
     for further in range(1, width):
-        code = (code << 6) | (np.int64(data[place + further]) & 0x3F)
-    return np.int64(classes[code]), place + width
+        code = (code << 6) | (int(np.int64(data[place + further])) & 0x3F)
+    return int(np.int64(classes[code])), place + width
 
 
 @_compiled
 def _code_at(data: NDArray[np.uint8], place: int) -> int:
     """Code point of the character that begins there."""
-    lead = np.int64(data[place])
+    lead = int(np.int64(data[place]))
     if lead < 0x80:
         return lead
     width = 4 if lead >= 0xF0 else 3 if lead >= 0xE0 else 2
     code = lead & (0xFF >> (width + 1))
     for further in range(1, width):
-        code = (code << 6) | (np.int64(data[place + further]) & 0x3F)
+        code = (code << 6) | (int(np.int64(data[place + further])) & 0x3F)
     return code
 
 
@@ -181,6 +179,20 @@ def _piece_end(
             return start, after
         if behind != SPACE:
             kind, begin, after = behind, after, further
+    return _run_end(data, start, begin, after, end, kind, classes)
+
+
+@_compiled
+def _run_end(
+    data: NDArray[np.uint8],
+    start: int,
+    begin: int,
+    after: int,
+    end: int,
+    kind: int,
+    classes: NDArray[np.uint8],
+) -> tuple[int, int]:
+    """Follow the characters of one class; returns as `_piece_end`."""
     last = begin
     while after < end:
         behind, further = _class_at(data, after, classes)
@@ -231,7 +243,7 @@ def _write_piece(
         and keys[slot, 1] == two
         and keys[slot, 0] == one
     ):
-        num_ids = np.int64(held[slot, 1])
+        num_ids = int(np.int64(held[slot, 1]))
         for place in range(num_ids):
             out[filled + place] = held[slot, 2 + place]
         return filled + num_ids
@@ -250,7 +262,9 @@ def _write_piece(
 def encode_texts(
     data: NDArray[np.uint8],
     offsets: NDArray[np.int64],
-    first: int,
+    row: int,
+    place: int,
+    filled: int,
     classes: NDArray[np.uint8],
     byte_ids: NDArray[np.uint32],
     table: NDArray[np.uint32],
@@ -260,14 +274,16 @@ def encode_texts(
     eos: int,
     out: NDArray[np.uint32],
     ends: NDArray[np.int64],
-) -> tuple[int, int]:
+) -> tuple[int, int, int, int]:
     """Encode texts, each followed by `eos`.
 
     Args:
         data: UTF-8 of all texts.
         offsets: Where each begins and the last one ends, shape (N + 1,).
-        first: Text to begin with; ends[first - 1] tells how far `out` is filled.
-        classes: Class of each code point, shape (0x110000,).
+        row: Text to begin with.
+        place: Byte in `data` to begin with.
+        filled: Tokens that stand in `out` already.
+        classes: Class of each code point, shape (0x110000,); that of NUL is known.
         byte_ids: Token of each byte, shape (256,).
         table: What `fill_merges` filled.
         keys: Bytes of the piece in each slot, shape (S, 4), S a power of two.
@@ -278,22 +294,21 @@ def encode_texts(
         ends: Filled with the place behind each text's last token, shape (N,).
 
     Returns:
-        The text before which it stopped (N: none) and why: `LONG_PIECE` or a code point.
+        Text, byte and number of tokens where it stopped (text N: at the end), and why: the code
+        point of a character of unknown class, or the bytes of a long piece with a minus sign.
     """
-    filled = ends[first - 1] if first else 0
-    for row in range(first, offsets.size - 1):
-        place, end = offsets[row], offsets[row + 1]
+    while row < offsets.size - 1:
+        end = offsets[row + 1]
         while place < end:
             stop, unknown = _piece_end(data, place, end, classes)
             if unknown >= 0:
-                return row, _code_at(data, unknown)
+                return row, place, filled, _code_at(data, unknown)
             if stop - place > MAX_PIECE_BYTES:
-                return row, LONG_PIECE
-            filled = _write_piece(
-                data, place, stop, byte_ids, table, keys, held, work, out, filled
-            )
+                return row, place, filled, place - stop
+            filled = _write_piece(data, place, stop, byte_ids, table, keys, held, work, out, filled)
             place = stop
         out[filled] = eos
         filled += 1
         ends[row] = filled
-    return offsets.size - 1, 0
+        row += 1
+    return row, place, filled, 0

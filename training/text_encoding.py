@@ -1,9 +1,9 @@
 """Many texts to ids at once: Arrow buffers in, one array of ids out.
 
-`training.kernel_bpe` does the work. What it leaves to tiktoken, which gives the same ids: texts
-with a piece of more than 512 bytes, and which class a character has. That is asked for 256
-characters at a time, when one of them is met for the first time, so the table is always that of
-the library and no version of Unicode is named here.
+`training.kernel_bpe` does the work. What it leaves to tiktoken, which gives the same ids: pieces of
+more than 512 bytes, and which class a character has. That is asked for 256 characters at a time,
+when one of them is met for the first time, so the table is always that of the library and no
+version of Unicode is named here.
 """
 
 from collections.abc import Sequence
@@ -67,32 +67,28 @@ class TextEncoding:
         Raises:
             ValueError: A text is null.
         """
-        from training.kernel_bpe import LONG_PIECE, encode_texts
+        from training.kernel_bpe import encode_texts
 
         if texts.null_count:
             raise ValueError(f"{texts.null_count} of {len(texts)} texts are null; put them aside")
         data, offsets = _buffers(texts)
-        eos = self._encoding.eot_token
         out = np.empty(offsets[-1] - offsets[0] + len(texts), dtype=np.uint32)
         ends = np.zeros(len(texts), dtype=np.int64)
-        row = 0
+        row, place, filled = 0, int(offsets[0]), 0
         while row < len(texts):
-            row, reason = encode_texts(
-                *(data, offsets, row, self._classes.table, self._byte_ids, self._merges),
-                *(self._keys, self._held, self._work, eos, out, ends),
+            row, place, filled, reason = encode_texts(
+                *(data, offsets, row, place, filled, self._classes.table, self._byte_ids),
+                *(self._merges, self._keys, self._held, self._work, self._encoding.eot_token),
+                *(out, ends),
             )
-            if row < len(texts) and reason == LONG_PIECE:
-                ids = self._encoding.encode_to_numpy(texts[row].as_py(), disallowed_special=())
-                filled = int(ends[row - 1]) if row else 0
-                ends[row] = filled + len(ids) + 1
-                out[filled : ends[row] - 1] = ids
-                out[ends[row] - 1] = eos
-                row += 1
-            elif row < len(texts):
+            if reason > 0:
                 self._classes.learn(reason)
-        return EncodedTexts(
-            tokens=out[: ends[-1]] if len(ends) else out, ends=ends, num_bytes=np.diff(offsets)
-        )
+            elif reason < 0:
+                piece = data[place : place - reason].tobytes().decode()
+                ids = self._encoding.encode_to_numpy(piece, disallowed_special=())
+                out[filled : filled + len(ids)] = ids
+                place, filled = place - reason, filled + len(ids)
+        return EncodedTexts(tokens=out[:filled], ends=ends, num_bytes=np.diff(offsets))
 
 
 class _Classes:
@@ -112,6 +108,7 @@ class _Classes:
             "classes", pat_str=pieces, mergeable_ranks=ranks, special_tokens={}
         )
         self.table = np.zeros(_NUM_CODES, dtype=np.uint8)
+        self.learn(0)
 
     def learn(self, code: int) -> None:
         """Fill in the classes of the 256 characters around one."""

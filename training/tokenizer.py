@@ -5,11 +5,11 @@ bytes, and the most frequent pair of neighbours is merged again and again (Sennr
 arXiv:1508.07909). There is no unknown token and no prefix space, so every text comes back exactly.
 Id 0 ends a document; ids 1 to 256 are the bytes; the merges follow in the order they were learned.
 
-Texts are encoded by `training.text_encoding`, which leaves rare ones to tiktoken; ids are decoded
-by tiktoken. Why that gives the same ids, although it merges any neighbours whose union is a token and knows
-no list of merges: as long as no token crosses the edges of a stretch of text, merging inside it
-goes as it would in isolation, so the last two parts of a token are always the two that its merge
-names. This needs one merge per token, in the order of the ids; the Encoder refuses other files.
+Texts are encoded by `training.text_encoding`, which leaves rare pieces to tiktoken. Why that gives
+the same ids, although it merges any neighbours whose union is a token and knows no list of merges:
+as long as no token crosses the edges of a stretch of text, merging inside it goes as it would in
+isolation, so the last two parts of a token are always the two that its merge names. This needs one
+merge per token, in the order of the ids; the Encoder refuses other files.
 
 The special token is never read from text: `<|endoftext|>` in a document is thirteen characters.
 """
