@@ -23,11 +23,9 @@ def judge(measured: pl.DataFrame, rules: Sequence[OperatorRule]) -> pl.DataFrame
         measured: Table with the metric columns that the rules name.
         rules: Pairs of operator and rule, in the order in which they are tried.
     """
-    fails = [
-        rule.fails.fill_null(False).alias(str(number)) for number, (_, rule) in enumerate(rules)
-    ]
-    failing = measured.select(fails).to_numpy()
-    first = np.where(failing.any(axis=1), failing.argmax(axis=1), -1)
+    fails = [pl.repeat(False, pl.len(), dtype=pl.Boolean).alias("nothing")]
+    fails += [rule.fails.fill_null(False).alias(str(n)) for n, (_, rule) in enumerate(rules)]
+    first = measured.select(fails).to_numpy().argmax(axis=1) - 1
     failed = _with_nulls(first)
     texts = {
         "operator": [operator for operator, _ in rules],
