@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -27,7 +29,7 @@ def test_runs_halve_from_one_to_the_next():
         index.first_places(number.to_bytes(16, "big"))
     lengths = [len(digests) for digests, _ in index._runs]
     assert sum(lengths) == 300
-    assert all(one >= 2 * other for one, other in zip(lengths, lengths[1:], strict=False))
+    assert all(one >= 2 * other for one, other in pairwise(lengths))
     assert index.first_places((7).to_bytes(16, "big")).tolist() == [7]
 
 

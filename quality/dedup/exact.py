@@ -124,7 +124,8 @@ class ExactIndex:
     @property
     def num_bytes(self) -> int:
         """Memory of all that is kept."""
-        return self._digests.num_bytes + sum(part.nbytes for part in self._ids)
+        ids: int = sum(part.nbytes for part in self._ids)
+        return self._digests.num_bytes + ids
 
     def first_copies(self, ids: Sequence[str], hashes: Sequence[str]) -> list[str | None]:
         """Add documents in order and name the earlier copy of each, or None if it is the first.
