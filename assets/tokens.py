@@ -34,10 +34,8 @@ from quality.training_text import heldout_documents, iterate_training_documents
 from training.shard_format import read_manifest
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from training.shard_format import ShardManifest
+    from training.shard_writer import EncodedDocuments
 
 T = TypeVar("T")
 GROUP = "skills"
@@ -186,19 +184,24 @@ def _write_tokens(
     documents: Iterator[tuple[str, str]], out: Path, tokenizer: Artifact
 ) -> "ShardManifest":
     """Encode documents in batches and write one shard folder."""
-    from training.shard_writer import write_token_shards
+    from training.shard_writer import EncodedDocuments, write_encoded
+    from training.text_encoding import large_strings
     from training.tokenizer import Encoder, tokenizer_digest
 
     encoder = Encoder(tokenizer.folder)
 
-    def encoded() -> Iterator[tuple[str, int, "NDArray[np.uint32]"]]:
+    def encoded() -> "Iterator[EncodedDocuments]":
         for batch in batched(documents, ENCODE_BATCH):
-            tokens = encoder.encode_batch([text for _, text in batch])
-            for (name, text), ids in zip(batch, tokens, strict=True):
-                yield name, len(text.encode()), ids
+            found = encoder.encode_texts(large_strings([text for _, text in batch]))
+            yield EncodedDocuments(
+                ids=[name for name, _ in batch],
+                num_bytes=found.num_bytes,
+                tokens=found.tokens,
+                ends=found.ends,
+            )
 
     out.mkdir()
-    return write_token_shards(
+    return write_encoded(
         encoded(),
         out,
         vocab_size=encoder.vocab_size,

@@ -7,36 +7,20 @@ peer, `benchmarks/peers/datatrove_tokens.py`: processor seconds and the peak mem
 import json
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
-import pyarrow.parquet as pq
-
-from training.shard_writer import Document, write_token_shards
-from training.tokenizer import Encoder, tokenizer_digest
+from orchestration.token_writing import write_tokens
+from quality.documents_on_disk import open_documents
+from training.text_encoding import large_strings
+from training.tokenizer import Encoder
 
 
 def main() -> None:
     """Write the shards and print what they cost."""
     source, out, folder = map(Path, sys.argv[1:4])
-    encoder = Encoder(folder)
-
-    def documents() -> Iterator[Document]:
-        with pq.ParquetFile(source) as file:
-            for batch in file.iter_batches(batch_size=256, columns=["id", "text"]):
-                ids, texts = (column.to_pylist() for column in batch.columns)
-                encoded = encoder.encode_batch(texts)
-                for document_id, text, tokens in zip(ids, texts, encoded, strict=True):
-                    yield document_id, len(text.encode()), tokens
-
+    Encoder(folder).encode_texts(large_strings(["warm"]))
     began = time.process_time()
-    write_token_shards(
-        documents(),
-        out,
-        vocab_size=encoder.vocab_size,
-        eos_id=encoder.eos_id,
-        tokenizer_digest=tokenizer_digest(folder),
-    )
+    write_tokens(open_documents(str(source)), folder, out)
     seconds = time.process_time() - began
     status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     print(json.dumps({"seconds": seconds, "peak_kib": int(status["VmHWM"].split()[0])}))

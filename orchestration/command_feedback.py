@@ -1,9 +1,7 @@
-"""What a command shows while it works and when its input is bad: all of it on stderr."""
+"""What a command shows on stderr while it works."""
 
 import contextlib
 from collections.abc import Callable, Iterator
-
-import typer
 
 Progress = Callable[[int, int | None], None]
 
@@ -38,17 +36,3 @@ def progress_bar(label: str) -> Iterator[Progress]:
     ) as bars:
         task = bars.add_task(label, total=None)
         yield lambda done, total: bars.update(task, completed=done, total=total)
-
-
-@contextlib.contextmanager
-def clear_errors() -> Iterator[None]:
-    """End the command with one line and exit code 2 where input or output cannot be used.
-
-    All errors that this project raises about what a person gave it are `ValueError` or `OSError`
-    and name the file, the field and the remedy.
-    """
-    try:
-        yield
-    except (ValueError, OSError) as error:
-        typer.secho(f"Error: {error}", fg="red", err=True)
-        raise typer.Exit(2) from error

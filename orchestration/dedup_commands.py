@@ -53,13 +53,14 @@ def dedup(  # noqa: PLR0917  # each is an option of the command
     the one with the lesser id. Writes OUT/kept/*.parquet (all columns), OUT/removed/*.parquet (id,
     kept_id, kind, ...) and OUT/summary.json.
     """
-    from orchestration.command_feedback import clear_errors, progress_bar
+    from orchestration.command_errors import one_clear_error
+    from orchestration.command_feedback import progress_bar
     from orchestration.output_folder import replacing, write_summary
     from quality.dedup.clusters import DeduplicationConfig
     from quality.dedup.deduplication import deduplicate
     from quality.documents_on_disk import open_documents
 
-    with clear_errors():
+    with one_clear_error():
         if len(set(inputs)) != len(inputs):
             raise ValueError(f"an input is named twice in {', '.join(inputs)}; name it once")
         config = DeduplicationConfig(method=method, min_similarity=min_similarity)
@@ -101,13 +102,14 @@ def decontaminate(  # noqa: PLR0917  # each is an option of the command
     OUT/kept/*.parquet (all columns), OUT/removed/*.parquet (id, evaluation, item_id, overlap,
     passage) and OUT/summary.json.
     """
-    from orchestration.command_feedback import clear_errors, progress_bar
+    from orchestration.command_errors import one_clear_error
+    from orchestration.command_feedback import progress_bar
     from orchestration.output_folder import replacing, write_summary
     from quality.decontaminated_tables import decontaminate as write_decontaminated
     from quality.decontamination import DecontaminationConfig
     from quality.documents_on_disk import open_documents
 
-    with clear_errors():
+    with one_clear_error():
         if len(set(against)) != len(against):
             raise ValueError(f"an evaluation is named twice in {', '.join(against)}; name it once")
         config = DecontaminationConfig(ngram=ngram, min_item_words=min_item_words)

@@ -59,12 +59,13 @@ def tag(
     Writes OUT/kept/*.parquet (all columns, and NAME_tag and NAME_confidence of each tagger) and
     OUT/summary.json.
     """
-    from orchestration.command_feedback import clear_errors, progress_bar
+    from orchestration.command_errors import one_clear_error
+    from orchestration.command_feedback import progress_bar
     from orchestration.output_folder import replacing, write_summary
     from quality.documents_on_disk import open_documents
     from quality.tagged_documents import tag_documents
 
-    with clear_errors():
+    with one_clear_error():
         taggers = _taggers(tagger, settings)
         documents = open_documents(source, text_column=text_column, id_column=id_column)
         with replacing(out, command="tag") as draft, progress_bar("tagging") as progress:
@@ -113,12 +114,13 @@ def score(
     domain of a catalogue) or for sampling (column sampling_weight). Writes OUT/kept,
     OUT/rejected (id, operator, reason, metric, value, limit), OUT/model and OUT/summary.json.
     """
-    from orchestration.command_feedback import clear_errors, progress_bar
+    from orchestration.command_errors import one_clear_error
+    from orchestration.command_feedback import progress_bar
     from orchestration.output_folder import replacing, write_summary
     from quality.documents_on_disk import open_documents
     from quality.scored_documents import score_documents
 
-    with clear_errors():
+    with one_clear_error():
         documents = open_documents(source, text_column=text_column, id_column=id_column)
         fitted = _model(documents, reference, background, model, fit_rows)
         with replacing(out, command="score") as draft, progress_bar("scoring") as progress:

@@ -64,13 +64,14 @@ def profile(
 
     Writes OUT/index.html, a page that needs no server, and OUT/summary.json.
     """
-    from orchestration.command_feedback import clear_errors, progress_bar
+    from orchestration.command_errors import one_clear_error
+    from orchestration.command_feedback import progress_bar
     from orchestration.output_folder import replacing, write_summary
     from orchestration.preparation_page import profile_content, write_profile_page
     from orchestration.preparation_tables import print_profile
     from quality.input_profile import profile_documents
 
-    with clear_errors(), replacing(out, command="profile") as draft:
+    with one_clear_error(), replacing(out, command="profile") as draft:
         documents = _open(source, text_column, id_column, leave_out or [])
         with progress_bar("measuring") as progress:
             found = profile_documents(documents, progress=progress)
@@ -106,14 +107,15 @@ def clean(
     OUT/rejected/*.parquet (id, operator, reason, metric, value, limit), OUT/summary.json and
     OUT/index.html, which shows what each operator removed with examples.
     """
-    from orchestration.command_feedback import clear_errors, progress_bar
+    from orchestration.command_errors import one_clear_error
+    from orchestration.command_feedback import progress_bar
     from orchestration.output_folder import replacing, write_summary
     from orchestration.preparation_page import write_cleaning_page
     from orchestration.preparation_tables import print_cleaning
     from quality.cleaned_documents import clean_documents
     from quality.cleaning_profiles import find_profile
 
-    with clear_errors(), replacing(out, command="clean") as draft:
+    with one_clear_error(), replacing(out, command="clean") as draft:
         chosen = find_profile(profile)
         documents = _open(source, text_column, id_column, leave_out or [])
         with progress_bar("cleaning") as progress:
@@ -148,12 +150,13 @@ def tokenize(
     OUT/unreadable.parquet (rows that could not be read, with the reason), OUT/manifest.json with
     digests, and OUT/summary.json.
     """
-    from orchestration.command_feedback import clear_errors, progress_bar
+    from orchestration.command_errors import one_clear_error
+    from orchestration.command_feedback import progress_bar
     from orchestration.output_folder import replacing, write_summary
     from orchestration.preparation_tables import print_tokens
     from orchestration.token_writing import write_tokens
 
-    with clear_errors(), replacing(out, command="tokenize") as draft:
+    with one_clear_error(), replacing(out, command="tokenize") as draft:
         folder = tokenizer.parent if tokenizer.name == "tokenizer.json" else tokenizer
         documents = _open(source, text_column, id_column, [])
         with progress_bar("encoding") as progress:

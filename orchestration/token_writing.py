@@ -4,18 +4,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import polars as pl
 
 from quality.documents import CorpusError, Unreadable
 from quality.documents_on_disk import DocumentsOnDisk
 from training.shard_format import ShardManifest
-from training.shard_writer import write_token_shards
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+from training.shard_writer import EncodedDocuments, write_encoded
 
 UNREADABLE = "unreadable.parquet"
 
@@ -60,18 +55,23 @@ def write_tokens(
     aside: list[Unreadable] = []
     done = 0
 
-    def encoded() -> "Iterator[tuple[str, int, NDArray[np.uint32]]]":
+    def encoded() -> Iterator[EncodedDocuments]:
         nonlocal done
         for batch in documents.batches():
-            texts = batch.texts.to_list()
-            sizes = batch.texts.str.len_bytes().to_list()
-            yield from zip(batch.ids, sizes, encoder.encode_batch(texts), strict=True)
+            texts = batch.rows[documents.text_column].combine_chunks()
+            found = encoder.encode_texts(texts)
+            yield EncodedDocuments(
+                ids=batch.ids.to_list(),
+                num_bytes=found.num_bytes,
+                tokens=found.tokens,
+                ends=found.ends,
+            )
             aside.extend(batch.unreadable)
             done += batch.num_rows_read
             if progress is not None:
                 progress(done, documents.num_rows)
 
-    manifest = write_token_shards(
+    manifest = write_encoded(
         encoded(),
         out,
         vocab_size=encoder.vocab_size,

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from orchestration.preparation_commands import AsJson
+
 if TYPE_CHECKING:
     from assets.lake import Lake
     from quality.provenance import StageTable, Step
@@ -46,15 +48,13 @@ def trace(
         ),
     ] = None,
     preset: Annotated[str | None, typer.Option("--preset", "-p", help="Name or path.")] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object and nothing else.")
-    ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show a document's way from its raw row: where it went on, or what removed it and why."""
-    from orchestration.command_feedback import clear_errors
+    from orchestration.command_errors import one_clear_error
     from quality.provenance import trace_document
 
-    with clear_errors():
+    with one_clear_error():
         if folder is not None:
             steps = [*_raw_rows(folder, key), *trace_document(key, folder_tables(folder))]
         else:

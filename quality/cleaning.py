@@ -13,6 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import polars as pl
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from quality.cleaning_profiles import CleaningProfile
@@ -27,6 +28,7 @@ from quality.document_cleaner import CleaningSummary, DocumentCleaner
 from quality.identity_index import IdentityIndex
 from quality.judgement import VERDICT, OperatorRule, rule_limits
 from quality.measurement import MEASURES
+from quality.parquet_parts import GROUP_BYTES
 
 REJECTED = "rejected.parquet"
 SUMMARY = "summary.json"
@@ -88,11 +90,16 @@ def _require_new(ids: pl.Series, seen: IdentityIndex, raw: Path) -> None:
 
 
 class _TableWriter:
-    """One Parquet file written batch by batch; an error in the block removes it."""
+    """One Parquet file written batch by batch; an error in the block removes it.
+
+    Batches are collected into row groups of some megabytes: a reader of a few columns pays for each
+    group.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._writer: pq.ParquetWriter | None = None
+        self._pending: list[pa.Table] = []
 
     def __enter__(self) -> "_TableWriter":
         return self
@@ -103,12 +110,22 @@ class _TableWriter:
         if self._writer is None:
             self._writer = pq.ParquetWriter(self._path, table.schema, compression="zstd")
         if table.num_rows:
-            self._writer.write_table(table)
+            self._pending.append(table)
+            if sum(part.nbytes for part in self._pending) >= GROUP_BYTES:
+                self._flush(self._writer)
+
+    def _flush(self, writer: pq.ParquetWriter) -> None:
+        if self._pending:
+            group = pa.concat_tables(self._pending)
+            writer.write_table(group, row_group_size=group.num_rows)
+            self._pending = []
 
     def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
         if self._writer is None:
             return
         try:
+            if error is None:
+                self._flush(self._writer)
             self._writer.close()
         finally:
             if error is not None:

@@ -109,6 +109,12 @@ _CODE_LINES: Thresholds = {
     "max_ellipsis_line_share": None,
 }
 """The StarCoder limits; a comment block may begin every line with an asterisk."""
+_FORMULAS: Thresholds = {
+    "max_digit_share": 0.3,
+    "max_symbol_share": 0.4,
+    "min_alphabetic_word_share": 0.5,
+}
+"""Digits, signs and names between the words, as in formulas and code."""
 _LOOSE_REPETITION: Thresholds = {
     "max_duplicate_line_share": 0.6,
     "max_duplicate_line_char_share": 0.5,
@@ -208,11 +214,7 @@ _PROFILES = (
         redact=_WEB_PII,
         filters={
             "length": {**_SHORT, **_ANY_WORDS},
-            "characters": {
-                "max_digit_share": 0.3,
-                "max_symbol_share": 0.4,
-                "min_alphabetic_word_share": 0.5,
-            },
+            "characters": _FORMULAS,
             "lines": {},
             "repetition": _LOOSE_REPETITION,
         },
@@ -224,11 +226,7 @@ _PROFILES = (
         filters={
             "length": {**_SHORT, **_ANY_WORDS},
             "language": {"min_confidence": 0.3},
-            "characters": {
-                "max_digit_share": 0.3,
-                "max_symbol_share": 0.4,
-                "min_alphabetic_word_share": 0.5,
-            },
+            "characters": _FORMULAS,
             "lines": {},
             "repetition": _LOOSE_REPETITION,
         },

@@ -1,9 +1,7 @@
-"""Which names were seen before, in sixteen bytes each.
+"""Which names were seen before, in twenty bytes each.
 
 A name is kept as its BLAKE2b-128 digest (RFC 7693); n different names are confused with probability
-about n^2 / 2^129. Digests lie in sorted runs whose lengths at least halve from one to the next
-(a logarithmic method: Bentley and Saxe 1980, doi:10.1016/0196-6774(80)90015-2), so a name is found
-in log(n) binary searches and adding n names costs n log(n) in all.
+about n^2 / 2^129.
 """
 
 import hashlib
@@ -12,18 +10,24 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-DIGEST_BYTES = 16
-_DIGESTS = np.dtype(f"S{DIGEST_BYTES}")
+from quality.digest_index import DIGEST_BYTES, DigestIndex
 
 
 class IdentityIndex:
     """The names seen so far."""
 
     def __init__(self) -> None:
-        self._runs: list[NDArray[np.bytes_]] = []
+        self._digests = DigestIndex()
+        self._num_seen = 0
 
     def __len__(self) -> int:
-        return sum(map(len, self._runs))
+        """Different names."""
+        return len(self._digests)
+
+    @property
+    def num_bytes(self) -> int:
+        """Memory of all that is kept."""
+        return self._digests.num_bytes
 
     def add(self, names: Sequence[str]) -> NDArray[np.bool_]:
         """Add names in order; shape (len(names),), True where one was there before.
@@ -33,23 +37,11 @@ class IdentityIndex:
         Raises:
             UnicodeEncodeError: A name holds half of a surrogate pair.
         """
-        digests = np.array(
-            [hashlib.blake2b(name.encode(), digest_size=DIGEST_BYTES).digest() for name in names],
-            dtype=_DIGESTS,
+        found = self._digests.first_places(
+            b"".join(
+                hashlib.blake2b(name.encode(), digest_size=DIGEST_BYTES).digest() for name in names
+            )
         )
-        _, first = np.unique(digests, return_index=True)
-        repeated = np.ones(len(digests), dtype=np.bool_)
-        repeated[first] = False
-        for run in self._runs:
-            place = np.minimum(np.searchsorted(run, digests), len(run) - 1)
-            repeated |= run[place] == digests
-        self._insert(digests[~repeated])
+        repeated: NDArray[np.bool_] = found != np.arange(len(names)) + self._num_seen
+        self._num_seen += len(names)
         return repeated
-
-    def _insert(self, digests: NDArray[np.bytes_]) -> None:
-        if not len(digests):
-            return
-        run = np.sort(digests)
-        while self._runs and len(self._runs[-1]) < 2 * len(run):
-            run = np.sort(np.concatenate([self._runs.pop(), run]), kind="stable")
-        self._runs.append(run)

@@ -5,14 +5,15 @@ No text is read, so judging again with other thresholds costs next to nothing.
 
 from collections.abc import Sequence
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from quality.filters.rules import Rule
 
 OperatorRule = tuple[str, Rule]
 VERDICT = ("operator", "reason", "metric", "value", "limit")
 """Columns of a verdict, all strings; null where a document passes."""
-_RULE = "failed_rule"
 
 
 def judge(measured: pl.DataFrame, rules: Sequence[OperatorRule]) -> pl.DataFrame:
@@ -22,15 +23,10 @@ def judge(measured: pl.DataFrame, rules: Sequence[OperatorRule]) -> pl.DataFrame
         measured: Table with the metric columns that the rules name.
         rules: Pairs of operator and rule, in the order in which they are tried.
     """
-    numbered = measured.with_columns(
-        pl.coalesce(
-            *(pl.when(rule.fails).then(number) for number, (_, rule) in enumerate(rules)),
-            pl.lit(None, dtype=pl.Int32),
-        )
-        .cast(pl.Int32)
-        .alias(_RULE)
-    )
-    failed = numbered[_RULE]
+    fails = [pl.repeat(False, pl.len(), dtype=pl.Boolean).alias("nothing")]
+    fails += [rule.fails.fill_null(False).alias(str(n)) for n, (_, rule) in enumerate(rules)]
+    first = measured.select(fails).to_numpy().argmax(axis=1) - 1
+    failed = _with_nulls(first)
     texts = {
         "operator": [operator for operator, _ in rules],
         "reason": [rule.reason for _, rule in rules],
@@ -40,15 +36,26 @@ def judge(measured: pl.DataFrame, rules: Sequence[OperatorRule]) -> pl.DataFrame
     told = {
         name: pl.Series(name, told, dtype=pl.String).gather(failed) for name, told in texts.items()
     }
-    occurring = failed.drop_nulls().unique().to_list()
-    value = pl.coalesce(
-        *(
-            pl.when(pl.col(_RULE) == number).then(pl.col(rules[number][1].metric).cast(pl.String))
-            for number in occurring
-        ),
-        pl.lit(None, dtype=pl.String),
-    )
-    return numbered.with_columns(**told, value=value).select(*measured.columns, *VERDICT)
+    value = _values(measured, texts["metric"], first)
+    return measured.with_columns(**told, value=value).select(*measured.columns, *VERDICT)
+
+
+def _values(measured: pl.DataFrame, metrics: Sequence[str], first: NDArray[np.int64]) -> pl.Series:
+    """Metric that the first failing rule (-1: none) judges, of each row as a string."""
+    parts = [pl.Series([], dtype=pl.String)]
+    place = np.full(len(first), -1)
+    num_values = 0
+    for number in np.unique(first[first >= 0]).tolist():
+        rows = np.flatnonzero(first == number)
+        place[rows] = np.arange(num_values, num_values + len(rows))
+        num_values += len(rows)
+        parts.append(measured[metrics[number]].gather(rows).cast(pl.String))
+    return pl.concat([part.alias("value") for part in parts]).gather(_with_nulls(place))
+
+
+def _with_nulls(places: NDArray[np.int64]) -> pl.Series:
+    """Places to gather from, null where -1 stands."""
+    return pl.select(pl.when(pl.lit(places >= 0)).then(pl.lit(places))).to_series()
 
 
 def rule_limits(rules: Sequence[OperatorRule]) -> list[dict[str, str]]:

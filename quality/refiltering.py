@@ -109,16 +109,28 @@ def _read_metrics(folder: Path, rules: Sequence[OperatorRule]) -> pl.DataFrame:
 
 
 def _mark_copies(judged: pl.DataFrame) -> pl.DataFrame:
-    passes = pl.col("operator").is_null()
-    first = pl.col("id").filter(passes).first().over("text_hash")
-    is_copy = passes & (first != pl.col("id"))
+    """Give a verdict to documents that pass but repeat one that passes before them."""
+    is_first = pl.col("text_hash").is_first_distinct()
+    passing = (
+        judged.with_row_index("place")
+        .filter(pl.col("operator").is_null())
+        .select("place", "id", "text_hash")
+    )
+    copies = passing.filter(~is_first)
+    if copies.is_empty():
+        return judged
+    originals = passing.filter(is_first & pl.col("text_hash").is_in(copies["text_hash"].implode()))
+    found = copies.join(originals, on="text_hash", how="left", suffix="_kept")
+    copy_of = pl.repeat(None, judged.height, dtype=pl.String, eager=True)
+    copy_of = copy_of.scatter(found["place"], found["id_kept"])
     verdict = {
         "operator": pl.lit(DEDUPLICATE),
         "reason": pl.lit(COPY),
         "metric": pl.lit("text_hash"),
-        "value": first,
+        "value": pl.lit(copy_of),
         "limit": pl.lit("the first copy in document order"),
     }
+    is_copy = copy_of.is_not_null()
     return judged.with_columns(
         **{
             column: pl.when(is_copy).then(value).otherwise(pl.col(column))
@@ -131,7 +143,8 @@ def _summarise(
     verdicts: pl.DataFrame, profile: CleaningProfile, rules: Sequence[OperatorRule]
 ) -> RefilterSummary:
     passes = verdicts["operator"].is_null()
-    counts = Counter(verdicts.filter(~passes).select("operator", "reason").rows())
+    reasons = verdicts.filter(~passes).group_by("operator", "reason").len()
+    counts = Counter({(operator, reason): n for operator, reason, n in reasons.iter_rows()})
     order = [*((operator, rule.reason) for operator, rule in rules), (DEDUPLICATE, COPY)]
     return RefilterSummary(
         profile=profile.name,

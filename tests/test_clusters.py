@@ -234,3 +234,16 @@ def test_a_priority_of_unknown_or_repeated_corpora_is_refused(priority):
 def test_bad_settings(setting):
     with pytest.raises(ValueError, match=next(iter(setting))):
         DeduplicationConfig(**setting)
+
+
+def test_near_copies_without_an_equal_band_are_found_across_the_bands():
+    text = write_text(np.random.default_rng(0), 100)
+    found = prints([("a", text), ("b", text + " and")])
+    bands, sketches = found.bands.copy(), found.sketches.copy()
+    sketches[1] = sketches[0]
+    bands[1] = bands[0] + 1
+    sketches[1, ::8] += 1  # one minimum of each band
+    unlike = replace(found, bands=bands, sketches=sketches)
+    assert set(find_clusters({"x": unlike})["kind"]) == {"kept", "near"}
+    at_any = DeduplicationConfig(min_similarity=0)
+    assert find_clusters({"x": unlike}, at_any).is_empty()

@@ -27,8 +27,16 @@ def test_later_copies_name_the_first_across_calls():
 
 
 def test_lengths_must_agree():
-    with pytest.raises(ValueError, match="shorter"):
+    with pytest.raises(ValueError, match="1 hashes for 2 documents"):
         ExactIndex().first_copies(["1", "2"], [text_hash("a")])
+
+
+def test_memory_is_a_few_bytes_a_document():
+    index = ExactIndex()
+    for start in range(0, 5000, 100):
+        ids = [f"id-{n:05d}" for n in range(start, start + 100)]
+        index.first_copies(ids, [text_hash(name) for name in ids])
+    assert index.num_bytes <= 5000 * (20 + len("id-00000") + 9)
 
 
 def hexadecimal(texts):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from quality.dedup.kernel_folding import ALONE, folding_table
 from quality.dedup.kernel_ngrams import K1, K2
-from quality.dedup.minhash import MinHashConfig, estimate_similarity, sign
+from quality.dedup.minhash import MinHashConfig, estimate_similarity, regroup, sign
 
 WORD = (1 << 64) - 1
 ASCII_SYMBOLS = "$+<=>^`|~"
@@ -195,3 +195,18 @@ def test_nulls_and_numbers_are_refused():
 def test_bad_settings(setting):
     with pytest.raises(ValueError, match=next(iter(setting))):
         MinHashConfig(**setting)
+
+
+def test_the_second_bands_run_across_the_first():
+    config = MinHashConfig(num_bands=3, num_rows=6)
+    sketches = np.zeros((4, 18), dtype=np.uint8)
+    sketches[1, [0, 6, 12]] = 9  # the first minimum of every band: all in the first second band
+    sketches[2, [0, 1, 2]] = 9  # three minima of one band: in the first and the second
+    sketches[3, 17] = 9  # the last of all: in the last
+    equal = [(group == group[0]).tolist() for group in regroup(sketches, config)]
+    assert equal == [
+        [True, False, False, True],
+        [True, True, False, True],
+        [True, True, True, False],
+    ]
+    assert list(regroup(sketches[:, :15], MinHashConfig(num_bands=3, num_rows=5))) == []

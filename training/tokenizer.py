@@ -1,27 +1,32 @@
-"""Byte-level BPE: trained on the project's own text, saved for transformers, encoded by tiktoken.
+"""Byte-level BPE: trained on the project's own text, saved for transformers, encoded natively.
 
 Text is split by the expression of GPT-2 (Radford et al. 2019), each piece is written as UTF-8
 bytes, and the most frequent pair of neighbours is merged again and again (Sennrich et al. 2016,
 arXiv:1508.07909). There is no unknown token and no prefix space, so every text comes back exactly.
 Id 0 ends a document; ids 1 to 256 are the bytes; the merges follow in the order they were learned.
 
-Why tiktoken gives the same ids, although it merges any neighbours whose union is a token and knows
-no list of merges: as long as no token crosses the edges of a stretch of text, merging inside it
-goes as it would in isolation, so the last two parts of a token are always the two that its merge
-names. This needs one merge per token, in the order of the ids; the Encoder refuses other files.
+Texts are encoded by `training.text_encoding`, which leaves rare pieces to tiktoken. Why that gives
+the same ids, although it merges any neighbours whose union is a token and knows no list of merges:
+as long as no token crosses the edges of a stretch of text, merging inside it goes as it would in
+isolation, so the last two parts of a token are always the two that its merge names. This needs one
+merge per token, in the order of the ids; the Encoder refuses other files.
 
 The special token is never read from text: `<|endoftext|>` in a document is thirteen characters.
 """
 
+import functools
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import tiktoken
 from numpy.typing import NDArray
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+
+from training.text_encoding import EncodedTexts, TextEncoding, large_strings
 
 EOS_TOKEN = "<|endoftext|>"
 SMALLEST_VOCABULARY = 257
@@ -99,7 +104,7 @@ class Encoder:
                 other ids than it.
         """
         path = folder / TOKENIZER_FILE
-        ranks = _ranks(path)
+        ranks, self._merges = _ranks(path)
         self._encoding = tiktoken.Encoding(
             path.name,
             pat_str=_PIECES,
@@ -118,12 +123,26 @@ class Encoder:
         """Id of the end of a document."""
         return self._encoding.eot_token
 
+    def encode_texts(self, texts: pa.LargeStringArray) -> EncodedTexts:
+        """Encode each text and add the end of sequence; six times as fast as tiktoken.
+
+        Raises:
+            ValueError: A text is null.
+        """
+        return self._native.encode(texts)
+
     def encode_batch(self, texts: Sequence[str]) -> list[NDArray[np.uint32]]:
         """Encode each text, without an end of sequence."""
+        encoded = self.encode_texts(large_strings(texts))
+        starts = [0, *encoded.ends[:-1].tolist()]
         return [
-            np.asarray(self._encoding.encode_to_numpy(text, disallowed_special=()), dtype=np.uint32)
-            for text in texts
+            encoded.tokens[start : end - 1]
+            for start, end in zip(starts, encoded.ends.tolist(), strict=True)
         ]
+
+    @functools.cached_property
+    def _native(self) -> TextEncoding:
+        return TextEncoding(self._encoding, pieces=_PIECES, merges=self._merges)
 
     def decode(self, tokens: Sequence[int]) -> str:
         """Return the text; bytes that are no UTF-8 become replacement characters."""
@@ -152,8 +171,11 @@ def _tokenizer_bytes(folder: Path) -> bytes:
         ) from error
 
 
-def _ranks(path: Path) -> dict[bytes, int]:
-    """Return the id of every token by its bytes, if the ids alone determine the merging."""
+def _ranks(path: Path) -> tuple[dict[bytes, int], NDArray[np.uint32]]:
+    """Return the id of every token by its bytes, and the merges by ids, shape (M, 2).
+
+    The file is refused unless the ids alone determine the merging.
+    """
     try:
         found = json.loads(_tokenizer_bytes(path.parent))
         vocabulary: dict[str, int] = found["model"].pop("vocab")
@@ -177,11 +199,12 @@ def _ranks(path: Path) -> dict[bytes, int]:
             f"{path}: the {len(vocabulary)} ids do not follow the end of sequence, 256 bytes and "
             f"{len(merges)} merges, each of a new token; use a tokenizer that train_tokenizer made"
         )
+    pairs = [(vocabulary[left], vocabulary[right]) for left, right in merges]
     return {
         bytes(alphabet[character] for character in token): number
         for token, number in vocabulary.items()
         if number > 0
-    }
+    }, np.array(pairs, dtype=np.uint32).reshape(-1, 2)
 
 
 def _byte_characters() -> dict[str, int]:

@@ -1,6 +1,7 @@
 """Clusters of copies over many corpora, and which copies stay.
 
-    link     equal text hash, or an equal band hash and a similarity of at least min_similarity
+    link     equal text hash, or an equal band hash (of the stored bands or those across them) and
+             a similarity of at least min_similarity
     cluster  connected component of the links
     stays    best first: every member that is no copy of one that stays already
 
@@ -26,7 +27,7 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from quality.dedup.fingerprints import Fingerprints
-from quality.dedup.minhash import MinHashConfig, estimate_similarity
+from quality.dedup.minhash import MinHashConfig, estimate_similarity, regroup
 
 MEMBERS = {
     "corpus": pl.String,
@@ -56,7 +57,7 @@ class DeduplicationConfig:
     minhash: MinHashConfig = MinHashConfig()
     """Size of the signatures."""
     min_similarity: Annotated[float, Field(ge=0, le=1)] = 0.7
-    """Least estimated Jaccard similarity of near-copies; 0: an equal band suffices."""
+    """Least estimated Jaccard similarity of near-copies; 0: an equal stored band suffices."""
     priority: tuple[str, ...] = ()
     """Corpora whose documents stay, best first; the others follow in the order of the catalogue."""
 
@@ -104,7 +105,10 @@ def find_clusters(
     min_equal = _min_equal(config.min_similarity, ranked.sketches.shape[1])
     edges = [] if config.method == "minhash" else [_exact_edges(ranked.hashes)]
     if config.method != "exact":
-        edges += [_band_edges(ranked, band, min_equal) for band in range(ranked.bands.shape[1])]
+        edges += [_band_edges(ranked, band, min_equal) for band in ranked.bands.T]
+        if min_equal:
+            groups = regroup(ranked.sketches, config.minhash)
+            edges += [_band_edges(ranked, group, min_equal) for group in groups]
     members, clusters = _components(np.concatenate(edges), len(ranked.ids))
     return _decide(ranked, members, clusters, min_equal)
 
@@ -165,12 +169,12 @@ def _exact_edges(hashes: NDArray[np.uint64]) -> NDArray[np.int64]:
     return np.stack([first, order], axis=1)[~begins]
 
 
-def _band_edges(ranked: _Ranked, band: int, min_equal: int) -> NDArray[np.int64]:
-    """Link rows of an equal band hash that resemble each other."""
+def _band_edges(ranked: _Ranked, band: NDArray[np.uint64], min_equal: int) -> NDArray[np.int64]:
+    """Link rows of an equal band hash, shape (N,), that resemble each other."""
     from quality.dedup.kernel_clusters import link_buckets
 
     rows = np.flatnonzero(ranked.has_ngrams)
-    values = ranked.bands[rows, band]
+    values = band[rows]
     order = np.argsort(values, kind="stable")
     rows, values = rows[order], values[order]
     shared = np.zeros(len(rows), dtype=bool)

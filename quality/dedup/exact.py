@@ -10,12 +10,16 @@ so two programs that differ only in indentation or case count as copies.
 """
 
 import hashlib
+from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 from numpy.typing import NDArray
+
+from quality.digest_index import DigestIndex
 
 HASH_BYTES = 16
 CHUNK_BYTES = 1 << 20
@@ -109,11 +113,19 @@ def _hash_long(text: NDArray[np.uint8]) -> bytes:
 class ExactIndex:
     """The first copy of each text seen so far.
 
-    Memory: one entry of about 200 bytes per distinct text, whatever the texts' lengths.
+    Memory: 20 bytes for each different text and, of each document, the bytes of its id and 8 more.
     """
 
     def __init__(self) -> None:
-        self._first: dict[bytes, str] = {}
+        self._digests = DigestIndex()
+        self._ids: list[pa.LargeStringArray] = []
+        self._starts: list[int] = [0]
+
+    @property
+    def num_bytes(self) -> int:
+        """Memory of all that is kept."""
+        ids: int = sum(part.nbytes for part in self._ids)
+        return self._digests.num_bytes + ids
 
     def first_copies(self, ids: Sequence[str], hashes: Sequence[str]) -> list[str | None]:
         """Add documents in order and name the earlier copy of each, or None if it is the first.
@@ -121,12 +133,22 @@ class ExactIndex:
         Args:
             ids: Document ids, in document order.
             hashes: Their `text_hash`, one each.
+
+        Raises:
+            ValueError: There are more or fewer hashes than ids.
         """
-        copies: list[str | None] = []
-        for document_id, digest in zip(ids, hashes, strict=True):
-            key = bytes.fromhex(digest)
-            first = self._first.get(key)
-            if first is None:
-                self._first[key] = document_id
-            copies.append(first)
-        return copies
+        if len(ids) != len(hashes):
+            raise ValueError(f"{len(hashes)} hashes for {len(ids)} documents")
+        places = self._digests.first_places(bytes.fromhex("".join(hashes)))
+        start = self._starts[-1]
+        self._ids.append(pa.array(ids, pa.large_string()))
+        self._starts.append(start + len(ids))
+        return [
+            None if place == number else self._id_at(place)
+            for number, place in enumerate(places.tolist(), start=start)
+        ]
+
+    def _id_at(self, place: int) -> str:
+        part = bisect_right(self._starts, place) - 1
+        found: str = self._ids[part][place - self._starts[part]].as_py()
+        return found

@@ -8,18 +8,23 @@ With 14 bands of 8 rows a pair becomes a candidate with probability 5 % at J = 0
 
     p = share of equal bytes,  J = (p - 1/256) / (1 - 1/256),  standard error sqrt(J (1 - J) / 112)
 
+The sketches are banded a second time, across the first bands (`regroup`), which finds more of what
+is similar for no more memory: of near-copies of 50 to 120 words with one or two words replaced
+98.3 % instead of 96.9 % (docs/log.md).
+
 Sources: Broder 1997, "On the resemblance and containment of documents"; bands, n-grams and sizes as
 in FineWeb (Penedo et al. 2024, arXiv 2406.17557) and datatrove; the sketch is b-bit minwise hashing
-(Li and Koenig 2010, "b-Bit Minwise Hashing"). Deviations: hash functions are a g + b modulo 2^64
-with odd a (the peer reduces the same 64-bit product by a Mersenne prime), which vector units do at
-once; words are told apart as quality.dedup.kernel_folding says; candidates are checked by their
-sketch, for without it four of five removals in text without near-duplicates were wrong
-(docs/log.md).
+(Li and Koenig 2010, "b-Bit Minwise Hashing"). Deviations: the second banding; hash functions are
+a g + b modulo 2^64 with odd a (the peer reduces the same 64-bit product by a Mersenne prime), which
+vector units do at once; words are told apart as quality.dedup.kernel_folding says; candidates are
+checked by their sketch, for without it four of five removals in text without near-duplicates were
+wrong (docs/log.md).
 A document with fewer words than an n-gram has no bands: only an exact copy is a copy of it.
 
 Letters: N documents, B bands, J = B * rows minima.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass as plain_dataclass
 from typing import Annotated
 
@@ -29,6 +34,9 @@ from numpy.typing import NDArray
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
+MIN_REGROUPED = 6
+"""Fewest bytes of a second band."""
+_REGROUPING = 0x9E3779B97F4A7C15
 _WORD = 0xFFFFFFFFFFFFFFFF
 
 
@@ -85,6 +93,29 @@ def sign(texts: pl.Series, config: MinHashConfig) -> Signatures:
     bands = np.empty((len(texts), config.num_bands), dtype=np.uint64)
     fold_bands(minima, config.num_bands, bands)
     return Signatures(bands=bands, sketches=(minima & 0xFF).astype(np.uint8), num_ngrams=num_ngrams)
+
+
+def regroup(sketches: NDArray[np.uint8], config: MinHashConfig) -> Iterator[NDArray[np.uint64]]:
+    """Band the minima a second time: the j-th of every band instead of all of one band.
+
+    Made of the bytes in the sketches, so nothing more is kept of a document. Bands of fewer than
+    `MIN_REGROUPED` bytes would be equal by chance and are left out.
+
+    Args:
+        sketches: Shape (N, J), made with `config`.
+        config: Size of the signatures.
+
+    Yields:
+        Hash of one further band of each document, shape (N,).
+    """
+    if config.num_rows < MIN_REGROUPED:
+        return
+    across = np.arange(sketches.shape[1]).reshape(config.num_bands, config.num_rows).T.ravel()
+    for group in across.reshape(config.num_bands, config.num_rows):
+        hashes = np.zeros(len(sketches), dtype=np.uint64)
+        for column in group:
+            hashes = hashes * np.uint64(_REGROUPING) + sketches[:, column]
+        yield hashes
 
 
 def estimate_similarity(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
