@@ -1,18 +1,8 @@
-"""Newton search for stacks of log-linear fits: many losses, refits and starts in few large products.
+"""Newton search for stacks of log-linear fits: many losses, refits and starts at once.
 
-Minimises for every pair of an evaluation domain e and a refit r at once
-
-    sum_n counts[r, n] * huber(c + exp(t . p_n) - losses[e, n])        c and t in intervals
-
-The generic search (`training.robust_fit`) reweights, and its weights settle linearly: on hundreds of
-runs it needs a hundred iterations. Here the second derivatives of the Huber loss are exact. With
-y = exp(t . p), psi = clip(residual, -h, h) and inside = |residual| < h, the second derivatives are
-
-    by c and c: inside      by c and t: inside y p      by t and t: (inside y^2 + psi y) p p'
-
-summed over runs. The sums of p p' over runs with K different weights are one product of the K
-weights with the N x D (D + 1) / 2 products of shares, which all losses, refits and starts have in
-common: most of the time is spent in that product.
+The generic search (`training.robust_fit`) reweights, and its weights settle linearly: on hundreds
+of runs it needs a hundred iterations. Here the second derivatives of the Huber loss are exact
+(`training.log_linear_objective`).
 
 Far from the minimum few residuals lie inside, and the exact model says too little. So a share
 `outer` of the weight h / |residual| of reweighting is added outside; it falls with every step that
@@ -31,8 +21,10 @@ M = 1 + D parameters c, t.
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from training.arrays import Floats, Ints
+from training.log_linear_objective import LocalModel, LogLinearObjective, LogLinearProblem
 from training.robust_fit import MANY_RUNS, PILOTS, projected_step
 
 BLOCK = 120_000
@@ -54,24 +46,6 @@ MAX_DAMPING = 1e12
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class LogLinearProblem:
-    """What is minimised."""
-
-    weights: Floats
-    """Shape (N, D)."""
-    losses: Floats
-    """Shape (E, N)."""
-    counts: Floats
-    """Shape (R, N)."""
-    low: Floats
-    """Lowest parameters, shape (E, R, M)."""
-    high: Floats
-    """Highest parameters, shape (E, R, M)."""
-    huber: float
-    """Threshold h, nats."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class _Searches:
     """K searches: which loss, which refit, and where they are."""
 
@@ -86,77 +60,12 @@ class _Searches:
     mark: Floats
     """Value when the search was last seen to make headway."""
 
-    def write(self, rows: Ints, *, at: "_Local", params: Floats) -> None:
+    def write(self, rows: Ints, *, at: "LocalModel", params: Floats) -> None:
         self.params[rows] = params
         self.value[rows], self.slope[rows], self.curve[rows] = at.value, at.slope, at.curve
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Local:
-    """Value (K,), slope (K, M) and second derivatives (K, M, M)."""
-
-    value: Floats
-    slope: Floats
-    curve: Floats
-
-    def take(self, rows: Ints) -> "_Local":
-        return _Local(value=self.value[rows], slope=self.slope[rows], curve=self.curve[rows])
-
-
-class _Objective:
-    """The objective with its second-order model."""
-
-    def __init__(self, problem: LogLinearProblem) -> None:
-        self._problem = problem
-        self._weights = problem.weights
-        num_domains = problem.weights.shape[1]
-        first, second = np.triu_indices(num_domains)
-        self._products = problem.weights[:, first] * problem.weights[:, second]
-        self._place = np.empty((num_domains, num_domains), dtype=np.int64)
-        self._place[first, second] = self._place[second, first] = np.arange(len(first))
-        self._plain = bool((problem.counts == 1).all())
-
-    def gram(self, weighting: Floats) -> Floats:
-        """Sums of p p' over runs with weights of shape (K, N), shape (K, D, D)."""
-        sums: Floats = (weighting @ self._products)[:, self._place]
-        return sums
-
-    def at(self, params: Floats, target: Ints, refit: Ints, outer: Floats) -> _Local:
-        """Look at parameters (K, M)."""
-        threshold = self._problem.huber
-        curve = np.exp(params[:, 1:] @ self._weights.T)
-        residuals = curve + params[:, :1]
-        residuals -= self._problem.losses[target]
-        psi = np.clip(residuals, -threshold, threshold)
-        # The weight of reweighting is psi / residual: one inside.
-        share = np.divide(psi, residuals, out=np.ones_like(psi), where=residuals != 0)
-        share *= np.where(share < 1, outer[:, None], 1.0)
-        if not self._plain:
-            counts = self._problem.counts[refit]
-            share *= counts
-            counted = psi * counts
-        else:
-            counted = psi
-        # huber(r) = psi (r - psi / 2), on either side of the threshold.
-        value = np.einsum("kn,kn->k", counted, residuals)
-        value -= 0.5 * np.einsum("kn,kn->k", counted, psi)
-        slope = np.empty_like(params)
-        slope[:, 0] = counted.sum(axis=1)
-        bent = counted * curve
-        slope[:, 1:] = bent @ self._weights
-        second = np.empty((*params.shape, params.shape[1]))
-        second[:, 0, 0] = share.sum(axis=1)
-        share *= curve
-        second[:, 0, 1:] = second[:, 1:, 0] = share @ self._weights
-        share *= curve
-        share += bent
-        second[:, 1:, 1:] = self.gram(share)
-        return _Local(value=value, slope=slope, curve=second)
-
-
-def search_log_linear(
-    problem: LogLinearProblem, constants: Floats
-) -> tuple[Floats, Floats]:
+def search_log_linear(problem: LogLinearProblem, constants: Floats) -> tuple[Floats, Floats]:
     """Find the lowest minimum of each fit.
 
     Args:
@@ -167,7 +76,7 @@ def search_log_linear(
     Returns:
         Parameters, shape (E, R, M), and values of the objective, shape (E, R).
     """
-    objective = _Objective(problem)
+    objective = LogLinearObjective(problem)
     num_targets, num_refits, num_starts = constants.shape
     num_runs, num_domains = problem.weights.shape
     many = num_runs >= MANY_RUNS * (num_domains + 1)
@@ -194,7 +103,7 @@ def search_log_linear(
 
 def _closed_form(
     problem: LogLinearProblem,
-    objective: _Objective,
+    objective: LogLinearObjective,
     constants: Floats,
     target: Ints,
     refit: Ints,
@@ -219,7 +128,7 @@ def _closed_form(
 
 def _best_ends(
     problem: LogLinearProblem,
-    objective: _Objective,
+    objective: LogLinearObjective,
     starts: Floats,
     target: Ints,
     refit: Ints,
@@ -228,7 +137,9 @@ def _best_ends(
 ) -> tuple[Floats, Floats]:
     """Best of the ends of all starts of each fit: parameters (F, M) and values (F,)."""
     num_fits, num_starts, num_params = starts.shape
-    box = [np.repeat(side[target, refit], num_starts, axis=0) for side in (problem.low, problem.high)]
+    box = [
+        np.repeat(side[target, refit], num_starts, axis=0) for side in (problem.low, problem.high)
+    ]
     params = np.clip(starts.reshape(-1, num_params), *box)
     which = np.repeat(np.arange(num_fits), num_starts)
     outer = np.full(len(params), FIRST_OUTER)
@@ -271,8 +182,8 @@ def _lowest(value: Floats, which: Ints, active: Ints, kept: int) -> Ints:
 
 
 def _advance(
-    objective: _Objective, searches: _Searches, active: Ints, box: list[Floats]
-) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
+    objective: LogLinearObjective, searches: _Searches, active: Ints, box: list[Floats]
+) -> NDArray[np.bool_]:
     """Take one step with each active search; which of them have ended."""
     old, value = searches.params[active], searches.value[active]
     slope, curve = searches.slope[active], searches.curve[active]
@@ -291,15 +202,14 @@ def _advance(
         accepted, np.maximum(eased, LEAST_DAMPING), np.maximum(4 * damping, LIGHT_DAMPING)
     )
     smaller = np.where(ratio > 0.25, np.where(outer < SMALL_OUTER, 0.0, 0.6 * outer), outer)
-    searches.outer[active] = np.where(
-        accepted, smaller, np.minimum(1.0, 1.5 * outer + SMALL_OUTER)
-    )
+    searches.outer[active] = np.where(accepted, smaller, np.minimum(1.0, 1.5 * outer + SMALL_OUTER))
     size = np.abs(shift).max(axis=1) / (1 + np.abs(old).max(axis=1))
     # A heavily damped step is short and gains little wherever it stands: that is no end.
     light = (damping <= LIGHT_DAMPING) & (outer <= SMALL_OUTER)
-    ended = accepted & light & ((size < STEP_TOLERANCE) | (gain <= DECREASE_TOLERANCE * value))
-    ended |= damping > MAX_DAMPING
-    return ended
+    ended: NDArray[np.bool_] = (
+        accepted & light & ((size < STEP_TOLERANCE) | (gain <= DECREASE_TOLERANCE * value))
+    )
+    return ended | (damping > MAX_DAMPING)
 
 
 def _moved(

@@ -30,7 +30,8 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from training.arrays import Floats
-from training.log_linear_search import LogLinearProblem, search_log_linear
+from training.log_linear_objective import LogLinearProblem
+from training.log_linear_search import search_log_linear
 from training.mixing_laws.interface import Runs, named_vector, require_runs
 from training.robust_fit import HUBER_NATS
 
