@@ -69,6 +69,13 @@ class LogLinearObjective:
         sums: Floats = (weighting @ self._products)[:, self._place]
         return sums
 
+    def value(self, params: Floats, target: Ints, refit: Ints) -> Floats:
+        """Value alone, shape (K,); arguments as for `at`."""
+        residuals = self._residuals(params, target)[1]
+        psi = np.clip(residuals, -self._problem.huber, self._problem.huber)
+        counted = psi if self._plain else psi * self._problem.counts[refit]
+        return _huber_sum(counted, residuals, psi)
+
     def at(self, params: Floats, target: Ints, refit: Ints, outer: Floats) -> LocalModel:
         """Value and derivatives at parameters.
 
@@ -79,23 +86,20 @@ class LogLinearObjective:
             outer: What residuals beyond the threshold add to the second derivatives: this share of
                 the weight h / |residual| of iterative reweighting, shape (K,), in [0, 1]. 0: exact.
         """
-        threshold = self._problem.huber
-        curve = np.exp(params[:, 1:] @ self._weights.T)
-        residuals = curve + params[:, :1]
-        residuals -= self._problem.losses[target]
-        psi = np.clip(residuals, -threshold, threshold)
-        # The weight of reweighting is psi / residual: one inside.
-        share = np.divide(psi, residuals, out=np.ones_like(psi), where=residuals != 0)
-        share *= np.where(share < 1, outer[:, None], 1.0)
+        curve, residuals = self._residuals(params, target)
+        psi = np.clip(residuals, -self._problem.huber, self._problem.huber)
+        inside = psi == residuals
+        if outer.any():
+            share = np.where(inside, 1.0, outer[:, None] * psi / np.where(inside, 1.0, residuals))
+        else:
+            share = inside.astype(np.float64)
         if not self._plain:
             counts = self._problem.counts[refit]
             share *= counts
             counted = psi * counts
         else:
             counted = psi
-        # huber(r) = psi (r - psi / 2), on either side of the threshold.
-        value = np.einsum("kn,kn->k", counted, residuals)
-        value -= 0.5 * np.einsum("kn,kn->k", counted, psi)
+        value = _huber_sum(counted, residuals, psi)
         slope = np.empty_like(params)
         slope[:, 0] = counted.sum(axis=1)
         bent = counted * curve
@@ -108,3 +112,17 @@ class LogLinearObjective:
         share += bent
         second[:, 1:, 1:] = self.gram(share)
         return LocalModel(value=value, slope=slope, curve=second)
+
+    def _residuals(self, params: Floats, target: Ints) -> tuple[Floats, Floats]:
+        """exp(t . p) and the residuals, shape (K, N) each."""
+        curve = np.exp(params[:, 1:] @ self._weights.T)
+        residuals = curve + params[:, :1]
+        residuals -= self._problem.losses[target]
+        return curve, residuals
+
+
+def _huber_sum(counted: Floats, residuals: Floats, psi: Floats) -> Floats:
+    """Sum of psi (r - psi / 2), the Huber loss on either side of the threshold."""
+    value: Floats = np.einsum("kn,kn->k", counted, residuals)
+    value -= 0.5 * np.einsum("kn,kn->k", counted, psi)
+    return value

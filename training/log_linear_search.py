@@ -136,12 +136,18 @@ def _best_ends(
     prune: bool,
 ) -> tuple[Floats, Floats]:
     """Best of the ends of all starts of each fit: parameters (F, M) and values (F,)."""
-    num_fits, num_starts, num_params = starts.shape
-    box = [
-        np.repeat(side[target, refit], num_starts, axis=0) for side in (problem.low, problem.high)
-    ]
-    params = np.clip(starts.reshape(-1, num_params), *box)
-    which = np.repeat(np.arange(num_fits), num_starts)
+    num_params = starts.shape[2]
+    which = np.repeat(np.arange(len(starts)), starts.shape[1])
+    params = np.clip(
+        starts.reshape(-1, num_params),
+        problem.low[target, refit][which],
+        problem.high[target, refit][which],
+    )
+    if prune and starts.shape[1] > LEADING:
+        first = objective.value(params, target[which], refit[which])
+        kept = _lowest(first, which, np.arange(len(which)), max(LEADING, starts.shape[1] // 2))
+        which, params = which[kept], params[kept]
+    box = [side[target, refit][which] for side in (problem.low, problem.high)]
     outer = np.full(len(params), FIRST_OUTER)
     local = objective.at(params, target[which], refit[which], outer)
     searches = _Searches(
@@ -157,9 +163,8 @@ def _best_ends(
     )
     active = np.arange(len(params))
     for iteration in range(MAX_ITERATIONS):
-        if prune and num_starts > LEADING and iteration in {0, PRELIMINARY}:
-            kept = (num_starts + 1) // 2 if iteration == 0 else LEADING
-            active = _lowest(searches.value, which, active, kept)
+        if prune and iteration == PRELIMINARY:
+            active = _lowest(searches.value, which, active, LEADING)
         active = active[~_advance(objective, searches, active, [side[active] for side in box])]
         if (iteration + 1) % STALLED == 0:
             gain = searches.mark[active] - searches.value[active]
@@ -167,9 +172,8 @@ def _best_ends(
             active = active[gain > STALL_TOLERANCE * searches.value[active]]
         if not active.size:
             break
-    values = searches.value.reshape(num_fits, num_starts)
-    best, each = values.argmin(axis=1), np.arange(num_fits)
-    return params.reshape(starts.shape)[each, best], values[each, best]
+    best = _lowest(searches.value, which, np.arange(len(which)), 1)
+    return searches.params[best], searches.value[best]
 
 
 def _lowest(value: Floats, which: Ints, active: Ints, kept: int) -> Ints:
@@ -222,9 +226,8 @@ def _moved(
     lifted = curve.copy()
     np.einsum("kii->ki", lifted)[:] += lift
     new: Floats = params - np.linalg.solve(lifted, slope[:, :, None])[:, :, 0]
-    bounded = ((new < low) | (new > high) | (params <= low) | (params >= high)).any(axis=1)
-    if bounded.any():
-        rows = np.flatnonzero(bounded)
+    rows = np.flatnonzero(((new < low) | (new > high)).any(axis=1))
+    if rows.size:
         step = projected_step(
             lifted[rows],
             slope[rows],
