@@ -43,7 +43,7 @@ def compare(reference: Path | None, *, turns: int = 3) -> list[Comparison]:
         reference: Folder of published runs. None: generated runs.
         turns: How often both sides are measured.
     """
-    train, test = _generated() if reference is None else _published(reference)
+    train, test = _generated() if reference is None else published_tables(reference)
     peer_rank = _rank(_notebook(train, test.weights), test)
     comparisons = []
     for method in METHODS:
@@ -101,7 +101,8 @@ def _generated() -> tuple[RunTable, RunTable]:
     return table(256, 0.005), table(256, 0.0)
 
 
-def _published(reference: Path) -> tuple[RunTable, RunTable]:
+def published_tables(reference: Path) -> tuple[RunTable, RunTable]:
+    """Runs to fit and runs to judge by, from `regmix_pile17.csv` in the folder."""
     frame = pl.read_csv(reference / PUBLISHED_RUNS)
     shares = [name for name in frame.columns if name.startswith("p_")]
     losses = [name for name in frame.columns if name.startswith("loss_")]

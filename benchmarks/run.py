@@ -21,7 +21,16 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks import deduplication, engine, laws, lightgbm_law, preparation, skills, tokens
+from benchmarks import (
+    deduplication,
+    engine,
+    known_data,
+    laws,
+    lightgbm_law,
+    preparation,
+    skills,
+    tokens,
+)
 from benchmarks.comparison import ROOT, Family, Inputs
 from benchmarks.laws import PUBLISHED_RUNS
 
@@ -33,6 +42,7 @@ FAMILIES: dict[str, Callable[[Inputs], Family]] = {
     "training engine": engine.measure,
     "law fits": laws.measure,
     "laws and LightGBM": lightgbm_law.measure,
+    "known data": known_data.measure,
     "skill graph": skills.measure,
 }
 """Name of a section -> what measures it. Adding one: a file, a line here."""

@@ -191,7 +191,7 @@ def _refine(problem: RobustProblem, starts: list[Floats], refits: Ints) -> tuple
         old, rows = params[active], refit[active]
         box = (problem.low[rows], problem.high[rows])
         normal, slope = problem.model(old, rows)
-        new = old + _step(normal, slope, params=old, bounds=box, damping=damping[active])
+        new = old + projected_step(normal, slope, params=old, bounds=box, damping=damping[active])
         new = np.clip(new, *box)
         new_value = problem.objective(new, rows)
         accepted = new_value <= value[active]
@@ -210,7 +210,7 @@ def _refine(problem: RobustProblem, starts: list[Floats], refits: Ints) -> tuple
     return params, value
 
 
-def _step(
+def projected_step(
     normal: Floats,
     slope: Floats,
     *,
@@ -218,10 +218,20 @@ def _step(
     bounds: tuple[Floats, Floats],
     damping: Floats,
 ) -> Floats:
-    """Gauss-Newton step of each refit; a parameter that would leave its box stops at the bound.
+    """Newton step of each refit; a parameter that would leave its box stops at the bound.
 
     Parameters at a bound that the slope presses against stand still. Those that the first solution
     drives out go to their bound, and the others are solved again for that.
+
+    Args:
+        normal: Second derivatives or a model of them, shape (K, M, M).
+        slope: First derivatives, shape (K, M).
+        params: Where each refit stands, shape (K, M).
+        bounds: Lowest and highest parameters, shape (K, M) each.
+        damping: Of the diagonal, shape (K,), >= 0.
+
+    Returns:
+        Shape (K, M); the parameters plus it lie in the box.
     """
     low, high = bounds
     held = ((params <= low) & (slope > 0)) | ((params >= high) & (slope < 0))

@@ -15,7 +15,7 @@ from training.mixing_laws.interface import LawFamily, each_domain
 
 LAWS: dict[str, LawFamily] = {
     "log_linear": LawFamily(
-        refit=each_domain(log_linear.refit_log_linear),
+        refit=log_linear.refit_each_log_linear,
         from_json=log_linear.LogLinearLaw.from_json,
         min_runs=log_linear.min_runs,
         convex=True,

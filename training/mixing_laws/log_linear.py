@@ -8,7 +8,7 @@ Source: Ye et al. 2024, "Data Mixing Laws", arXiv:2403.16952; the form without t
 the exponential as in Olmix, arXiv:2602.12237 (since p sums to 1, a factor k only adds log k to
 every t_j). Deviation: both start a quasi-Newton search of the Huber loss (threshold 0.02 nats)
 from many random points. For fixed c, log(L - c) is linear in p, so here a grid over c gives
-starting points in closed form, and each is followed to its end (`training.robust_fit`). c may lie
+starting points in closed form, and each is followed (`training.log_linear_search`). c may lie
 above the lowest losses: where a loss keeps falling with the last per cents of a domain, the best
 exponential takes the few lowest runs for outliers. (Keeping c below them cost 12 to 40 % of the
 objective on published runs, and a fifth of the rank's distance to one.) Two bounds are added:
@@ -23,15 +23,17 @@ Parameters are identified only through predictions: with noise, c trades against
 Shapes: N runs, D training domains, R refits.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from training.arrays import Floats, Ints
-from training.mixing_laws.interface import named_vector, require_runs
-from training.robust_fit import HUBER_NATS, RobustProblem, minimise_robustly, weighted_least_squares
+from training.arrays import Floats
+from training.log_linear_objective import LogLinearProblem
+from training.log_linear_search import search_log_linear
+from training.mixing_laws.interface import Runs, named_vector, require_runs
+from training.robust_fit import HUBER_NATS
 
 C_SHARES = np.array([0.0, 0.15, 0.3, 0.45, 0.6, 0.7, 0.8, 0.87, 0.93, 0.97, 0.99])
 """Starting values of c as shares of the lowest loss."""
@@ -126,48 +128,47 @@ def refit_log_linear(
     Raises:
         ValueError: An argument breaks one of the conditions above.
     """
-    require_runs(weights, losses, counts, num_params=weights.shape[1] + 1)
-    params, _ = minimise_robustly(
-        _problem(weights, losses, counts, huber), _starts(weights, losses, counts)
-    )
-    return [LogLinearLaw(irreducible_loss=float(row[0]), sensitivities=row[1:]) for row in params]
+    return [laws[0] for laws in _refit(weights, losses[:, None], counts, huber)]
 
 
-def _problem(weights: Floats, losses: Floats, counts: Floats, huber: float) -> RobustProblem:
-    """Parameters c, t_1 ... t_D of each refit, and their bounds."""
+def refit_each_log_linear(runs: Runs, counts: Floats) -> list[tuple[LogLinearLaw, ...]]:
+    """Fit every evaluation domain by itself once per row of counts, all in one search.
 
-    def predict(params: Floats, _: Ints) -> Floats:
-        predicted: Floats = params[:, :1] + np.exp(params[:, 1:] @ weights.T)
-        return predicted
+    Args:
+        runs: Weights and losses.
+        counts: As `refit_log_linear`.
 
-    def linearise(params: Floats, _: Ints) -> tuple[Floats, Floats]:
-        exponential = np.exp(params[:, 1:] @ weights.T)
-        slopes = exponential[:, :, None] * weights
-        design = np.concatenate([np.ones((*exponential.shape, 1)), slopes], axis=2)
-        return params[:, :1] + exponential, design
+    Raises:
+        ValueError: As `refit_log_linear`.
+    """
+    return _refit(runs.weights, runs.losses, counts, HUBER_NATS)
 
-    highest = np.where(counts > 0, losses, 0.0).max(axis=1)
-    high = np.repeat(np.log(CORNER_FACTOR * highest)[:, None], weights.shape[1] + 1, axis=1)
-    high[:, 0] = highest
+
+def _refit(
+    weights: Floats, losses: Floats, counts: Floats, huber: float
+) -> list[tuple[LogLinearLaw, ...]]:
+    """Laws of losses (N, E) for each row of counts."""
+    for column in losses.T:
+        require_runs(weights, column, counts, num_params=weights.shape[1] + 1)
+    columns = np.ascontiguousarray(losses.T)
+    highest = np.where(counts > 0, columns[:, None], 0.0).max(axis=2)
+    high = np.repeat(np.log(CORNER_FACTOR * highest)[:, :, None], weights.shape[1] + 1, axis=2)
+    high[:, :, 0] = highest
     low = np.full_like(high, -CORNER_DEPTH)
-    low[:, 0] = 0.0
-    return RobustProblem(
-        predict=predict,
-        linearise=linearise,
-        losses=losses,
-        counts=counts,
-        low=low,
-        high=high,
-        huber=huber,
+    low[:, :, 0] = 0.0
+    problem = LogLinearProblem(
+        weights=weights, losses=columns, counts=counts, low=low, high=high, huber=huber
     )
+    params, _ = search_log_linear(problem, _constants(columns, counts))
+    return [
+        tuple(LogLinearLaw(irreducible_loss=float(row[0]), sensitivities=row[1:]) for row in refit)
+        for refit in params.transpose(1, 0, 2)
+    ]
 
 
-def _starts(weights: Floats, losses: Floats, counts: Floats) -> Iterator[Floats]:
-    """Closed-form candidates of all refits, shape (R, D + 1) each, for c on its grid."""
-    lowest = np.where(counts > 0, losses, np.inf).min(axis=1)
-    seen = np.where(counts > 0, losses, np.nan)
-    for c in (*np.outer(C_SHARES, lowest), *np.nanquantile(seen, C_QUANTILES, axis=1)):
-        gap = np.maximum(losses - c[:, None], 1e-12)
-        # A step of log(L - c) is a step of L divided by L - c: so weigh by the square.
-        t = weighted_least_squares(weights, np.log(gap), counts * gap**2)
-        yield np.column_stack([c, t])
+def _constants(losses: Floats, counts: Floats) -> Floats:
+    """Starting values of c for losses (E, N) and counts (R, N), shape (E, R, S)."""
+    seen = np.where(counts > 0, losses[:, None], np.nan)
+    lowest = np.nanmin(seen, axis=2)
+    quantiles = np.moveaxis(np.nanquantile(seen, C_QUANTILES, axis=2), 0, 2)
+    return np.concatenate([lowest[:, :, None] * C_SHARES, quantiles], axis=2)
