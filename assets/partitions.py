@@ -5,6 +5,7 @@ loads: `MIXWRIGHT_PRESET` names the preset (default: demo).
 """
 
 import os
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
 
@@ -86,6 +87,7 @@ SKILL_RUNS: dict[str, SkillRun] = {run.key: run for run in _skill_runs()}
 corpus_partitions = dg.StaticPartitionsDefinition(list(CATALOGUE))
 domain_partitions = dg.StaticPartitionsDefinition(list(DOMAINS))
 proxy_run_partitions = dg.DynamicPartitionsDefinition(name="proxy_run")
+transfer_run_partitions = dg.DynamicPartitionsDefinition(name="transfer_run")
 skill_run_partitions = dg.StaticPartitionsDefinition(list(SKILL_RUNS))
 training_run_partitions = dg.StaticPartitionsDefinition(list(TRAINING_RUNS))
 corpus_to_domain = dg.StaticPartitionMapping(
@@ -101,6 +103,8 @@ _OF_CORPORA = (
     "cluster_members",
 )
 """Assets with one partition per corpus."""
+DESIGNED = {"proxy_runs": "swarm", "transfer_runs": "transfer_mixtures"}
+"""Assets whose partitions are the runs of a design, and the design."""
 
 
 def corpora_of(domain: str) -> list[str]:
@@ -114,13 +118,25 @@ def current_partitions(lake: Lake, asset: str) -> list[str]:
         return list(CATALOGUE)
     if asset in ("heldout_sets", "token_shards"):
         return list(DOMAINS)
-    if asset == "proxy_runs":
-        design = lake.find("swarm")
+    if asset in DESIGNED:
+        design = lake.find(DESIGNED[asset])
         return [] if design is None else list(read_swarm(design.folder).run_ids)
     if asset == "skill_runs":
         return list(SKILL_RUNS)
     assert asset in ("training_runs", "evaluations"), f"{asset} has no partitions"
     return list(TRAINING_RUNS)
+
+
+def offer_runs(
+    instance: dg.DagsterInstance,
+    partitions_def: dg.DynamicPartitionsDefinition,
+    run_ids: Sequence[str],
+) -> None:
+    """Make designed runs partitions: those of an earlier design go, unless still wanted."""
+    name = str(partitions_def.name)
+    for key in set(instance.get_dynamic_partitions(name)) - set(run_ids):
+        instance.delete_dynamic_partition(name, key)
+    instance.add_dynamic_partitions(name, list(run_ids))
 
 
 def current_artifacts(lake: Lake, asset: str) -> list[Artifact]:

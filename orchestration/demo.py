@@ -25,6 +25,7 @@ from assets.lake import Lake
 from assets.partitions import (
     CATALOGUE,
     DOMAINS,
+    PRESET,
     SKILL_RUNS,
     TRAINING_RUNS,
     current_partitions,
@@ -89,6 +90,27 @@ def _skill_stages() -> tuple[Stage, ...]:
     )
 
 
+def _transfer_stages() -> tuple[Stage, ...]:
+    """None where the preset does not test a second scale."""
+    if PRESET.transfer is None:
+        return ()
+    return (
+        Stage(title="mixtures of a second scale", assets=("transfer_mixtures",), partitions=_whole),
+        Stage(
+            title="runs at a second scale",
+            assets=("transfer_runs",),
+            partitions=lambda lake: list(current_partitions(lake, "transfer_runs")),
+            num_workers=TRAININGS_AT_A_TIME,
+        ),
+        Stage(
+            title="transfer between scales",
+            assets=("law_transfer",),
+            partitions=_whole,
+            required=False,
+        ),
+    )
+
+
 STAGES = (
     Stage(
         title="corpora: read, judge, profile, clean",
@@ -114,6 +136,7 @@ STAGES = (
         num_workers=TRAININGS_AT_A_TIME,
     ),
     Stage(title="mixing law", assets=("mixing_law",), partitions=_whole, required=False),
+    *_transfer_stages(),
     Stage(title="training plan", assets=("training_plan",), partitions=_whole, required=False),
     Stage(
         title="training runs",

@@ -28,6 +28,7 @@ from assets.plots.plot_style import as_data_uri, as_markdown
 from assets.plots.scaling_plots import plot_isoflop_curve, plot_scaling_fit
 from assets.plots.skill_plots import plot_skill_graph
 from assets.plots.training_plots import plot_sampling_weights, plot_training_losses
+from assets.plots.transfer_plots import plot_transfer
 
 __all__ = [
     "Estimate",
@@ -56,4 +57,5 @@ __all__ = [
     "plot_swarm",
     "plot_tokens",
     "plot_training_losses",
+    "plot_transfer",
 ]
