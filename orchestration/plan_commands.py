@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from orchestration.command_errors import one_clear_error
-from orchestration.number_files import read_numbers
+from orchestration.number_files import read_tokens
 from orchestration.plan_view import PlannedMixture, PlanView, print_plan, write_plan
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def plan(
         factors = _factors(watts_per_gpu, pue, grams_co2e_per_kwh, price_per_gpu_hour)
         speed = _throughput(tokens_per_second, measured_params)
         record = read_scaling_record(scaling)
-        tokens = None if available_tokens is None else read_numbers(available_tokens)
+        tokens = None if available_tokens is None else read_tokens(available_tokens)
         found = plan_compute(
             record,
             _spending(given, speed, factors),

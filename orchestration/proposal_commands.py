@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from orchestration.command_errors import one_clear_error
-from orchestration.number_files import read_numbers, read_shares
+from orchestration.number_files import read_numbers, read_shares, read_tokens
 from orchestration.proposal_view import ProposalView, print_proposal, write_proposal
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def propose(
         from training.scaling_laws.scaling_record import read_scaling_record
 
         record = read_law_record(law)
-        tokens = None if available_tokens is None else read_numbers(available_tokens)
+        tokens = None if available_tokens is None else read_tokens(available_tokens)
         config = ProposalConfig(
             kl=kl,
             max_epochs=_epochs(max_epochs, tokens, budget_tokens, worth=min_token_worth),
