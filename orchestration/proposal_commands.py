@@ -33,6 +33,7 @@ EPILOG = "\n\n".join(
         "--budget-tokens 1e12 --max-epochs 4 --kl 0.05 --out mixture.json",
         "mixwright propose law.json --do-no-harm harm.json --risk upper --width 0.1 --json",
         "mixwright propose law.json --within-runs 0.05 --out mixture.json",
+        "mixwright propose joint.json --params 1e9 --tokens 1e11 --out mixture.json",
     )
 )
 
@@ -72,6 +73,13 @@ def propose(
     scaling: Annotated[
         Path | None, typer.Option(help="scaling.json: prices worthless repeats.")
     ] = None,
+    params: Annotated[
+        float | None, typer.Option(help="Of a joint law: parameters of the run to be trained.")
+    ] = None,
+    tokens_of_run: Annotated[
+        float | None,
+        typer.Option("--tokens", help="Of a joint law: its tokens; default: the budget."),
+    ] = None,
     risk: Annotated[
         Literal["mean", "upper", "lower"], typer.Option(help="Figure to minimise.")
     ] = "mean",
@@ -97,14 +105,15 @@ def propose(
 ) -> None:
     """Propose the mixture that lowers the loss most, within what the data allow."""
     with one_clear_error():
-        from training.law_record import read_law_record
+        from training.joint_record import read_law_at
         from training.proposal import ProposalConfig
         from training.proposal_limits import build_limits
         from training.proposer import availability_of, region_of
         from training.proposer import propose as find
         from training.scaling_laws.scaling_record import read_scaling_record
 
-        record = read_law_record(law)
+        length = budget_tokens if tokens_of_run is None and params is not None else tokens_of_run
+        record = read_law_at(law, params=params, tokens=length)
         tokens = None if available_tokens is None else read_tokens(available_tokens)
         config = ProposalConfig(
             kl=kl,

@@ -20,6 +20,8 @@ from training.arrays import Floats
 RUN_ID = "run_id"
 LARGEST_LOSS = 1e6
 """Nats per token. Above it a number is no loss, and its square no number."""
+LARGEST_SIZE = 1e30
+"""Parameters or tokens. Above it 6 N D is no number."""
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _NOT_FINITE = re.compile(r"[+-]?(nan|inf|infinity)", re.IGNORECASE)
 

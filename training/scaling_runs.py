@@ -10,14 +10,13 @@ from numpy.typing import NDArray
 from training.arrays import Floats
 from training.csv_cells import (
     LARGEST_LOSS,
+    LARGEST_SIZE,
     read_cells,
     read_numbers,
     read_run_ids,
     require_cells,
 )
 
-LARGEST_SIZE = 1e30
-"""Parameters or tokens. Above it 6 N D is no number."""
 NAMES = {"params": "params", "tokens": "tokens", "losses": "loss"}
 
 
