@@ -20,6 +20,7 @@ from orchestration import (
     proposal_commands,
     scaling_commands,
     skill_commands,
+    stage_commands,
     trace_commands,
     training_commands,
 )
@@ -178,6 +179,7 @@ app.command("propose", epilog=proposal_commands.EPILOG)(proposal_commands.propos
 app.command("fit-scaling", epilog=scaling_commands.FIT_EPILOG)(scaling_commands.fit_scaling)
 app.command("plan", epilog=plan_commands.EPILOG)(plan_commands.plan)
 app.command("skill-graph", epilog=skill_commands.EPILOG)(skill_commands.skill_graph)
+stage_commands.register(app)
 app.command("accept", epilog=acceptance_commands.EPILOG)(acceptance_commands.accept)
 app.command("train", epilog=training_commands.EPILOG)(training_commands.train)
 app.command("methods", epilog=method_commands.EPILOG)(method_commands.methods)

@@ -73,6 +73,11 @@ def _require_commas(path: Path, frame: pl.DataFrame) -> None:
             )
 
 
+def numbers_of(frame: pl.DataFrame) -> tuple[str, ...]:
+    """Numbers of the rows as names: row1, row2 ..."""
+    return tuple(f"row{number}" for number in range(1, frame.height + 1))
+
+
 def read_run_ids(path: Path, frame: pl.DataFrame) -> tuple[str, ...]:
     """Names of the rows; without a column run_id they are row1, row2 ...
 
@@ -80,7 +85,7 @@ def read_run_ids(path: Path, frame: pl.DataFrame) -> tuple[str, ...]:
         ValueError: A name is empty or occurs twice.
     """
     if RUN_ID not in frame.columns:
-        return tuple(f"row{number}" for number in range(1, frame.height + 1))
+        return numbers_of(frame)
     first: dict[str, int] = {}
     for row, raw in enumerate(frame[RUN_ID]):
         name = "" if raw is None else raw.strip()

@@ -22,6 +22,7 @@ from training.arrays import Floats
 from training.csv_cells import (
     LARGEST_LOSS,
     RUN_ID,
+    numbers_of,
     read_cells,
     read_numbers,
     read_run_ids,
@@ -64,6 +65,7 @@ def read_runs(
     domains: Sequence[str] | None = None,
     targets: Sequence[str] | None = None,
     for_fit: bool = True,
+    numbered: bool = False,
 ) -> tuple[RunTable, tuple[str, ...]]:
     """Read every row of a file of finished runs, and what was done to them.
 
@@ -74,6 +76,7 @@ def read_runs(
             all that have the prefix.
         targets: Evaluation domains wanted. None: all that have the prefix.
         for_fit: A column with one value is an error, since nothing can be learned from it.
+        numbered: Rows are numbered, not named: a run may have several.
 
     Raises:
         ValueError: The file is unreadable or empty; a column is missing, unknown or constant; a
@@ -82,7 +85,7 @@ def read_runs(
     """
     columns = columns or CsvColumns()
     frame = read_cells(path)
-    rows = read_mixtures(path, columns.weights_prefix, domains=domains)
+    rows = read_mixtures(path, columns.weights_prefix, domains=domains, numbered=numbered)
     names = tuple(domains or _named(path, frame, columns.weights_prefix))
     found = _named(path, frame, columns.losses_prefix)
     wanted = tuple(found if targets is None else targets)
@@ -120,7 +123,11 @@ def read_runs(
 
 
 def read_mixtures(
-    path: Path, weights_prefix: str = "p_", *, domains: Sequence[str] | None = None
+    path: Path,
+    weights_prefix: str = "p_",
+    *,
+    domains: Sequence[str] | None = None,
+    numbered: bool = False,
 ) -> MixtureRows:
     """Read the mixtures of a file; losses are not looked at.
 
@@ -128,6 +135,7 @@ def read_mixtures(
         path: CSV file with a header.
         weights_prefix: Of the columns with shares.
         domains: Training domains that must be there and no others. None: all with the prefix.
+        numbered: As `read_runs`.
 
     Raises:
         ValueError: As `read_runs`, for run ids and shares.
@@ -148,7 +156,7 @@ def read_mixtures(
                 f"{path}: column {weights_prefix}{name} is no domain of the law "
                 f"({', '.join(names)})"
             )
-    run_ids = read_run_ids(path, frame)
+    run_ids = numbers_of(frame) if numbered else read_run_ids(path, frame)
     cells = [f"{weights_prefix}{name}" for name in names]
     shares = read_numbers(path, frame, cells, run_ids, what="share")
     rule = "share must not be negative"
@@ -168,7 +176,7 @@ def read_mixtures(
             f"{path.name}: shares of {rounded.sum()} of {len(sums)} rows are rounded (sums "
             f"{sums.min():.6g} to {sums.max():.6g}); each row was divided by its sum"
         )
-    if RUN_ID not in frame.columns:
+    if RUN_ID not in frame.columns and not numbered:
         notes.append(f"{path.name}: no column {RUN_ID}; rows are numbered from row1")
     return MixtureRows(run_ids=run_ids, weights=shares / sums[:, None], notes=tuple(notes))
 

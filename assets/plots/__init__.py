@@ -7,6 +7,7 @@ from assets.plots.corpus_plots import (
     plot_histograms,
     plot_tokens,
 )
+from assets.plots.curve_plots import plot_critical_share, plot_extended_curves
 from assets.plots.evaluation_plots import (
     MethodDifference,
     PredictedLoss,
@@ -40,9 +41,11 @@ __all__ = [
     "plot_cleaning",
     "plot_corpus_profile",
     "plot_cost",
+    "plot_critical_share",
     "plot_dropped",
     "plot_estimates",
     "plot_evaluation",
+    "plot_extended_curves",
     "plot_histograms",
     "plot_isoflop_curve",
     "plot_law_fit",
