@@ -103,8 +103,6 @@ _OF_CORPORA = (
     "cluster_members",
 )
 """Assets with one partition per corpus."""
-DESIGNED = {"proxy_runs": "swarm", "transfer_runs": "transfer_mixtures"}
-"""Assets whose partitions are the runs of a design, and the design."""
 
 
 def corpora_of(domain: str) -> list[str]:
@@ -114,12 +112,15 @@ def corpora_of(domain: str) -> list[str]:
 
 def current_partitions(lake: Lake, asset: str) -> list[str]:
     """Partitions that an asset has under this preset; the lake may hold those of others too."""
+    if asset == "transfer_runs":
+        chosen = lake.find("transfer_mixtures")
+        return [] if chosen is None else list(read_swarm(chosen.folder).run_ids)
     if asset in _OF_CORPORA:
         return list(CATALOGUE)
     if asset in ("heldout_sets", "token_shards"):
         return list(DOMAINS)
-    if asset in DESIGNED:
-        design = lake.find(DESIGNED[asset])
+    if asset == "proxy_runs":
+        design = lake.find("swarm")
         return [] if design is None else list(read_swarm(design.folder).run_ids)
     if asset == "skill_runs":
         return list(SKILL_RUNS)

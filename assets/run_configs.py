@@ -2,7 +2,6 @@
 
 from assets.lake import Artifact, Lake
 from assets.partitions import DOMAINS, PRESET, TrainingRun
-from assets.presets import RunShape
 from training.arrays import Floats
 from training.config import MixerConfig, RunConfig
 from training.shard_format import manifest_digest, read_manifest
@@ -38,14 +37,7 @@ def shard_digests(shards: dict[str, Artifact]) -> dict[str, str]:
     }
 
 
-def proxy_config(
-    run_id: str,
-    weights: Floats,
-    seed: int,
-    shards: dict[str, Artifact],
-    *,
-    shape: RunShape | None = None,
-) -> RunConfig:
+def proxy_config(run_id: str, weights: Floats, seed: int, shards: dict[str, Artifact]) -> RunConfig:
     """Configuration of one proxy run: fixed weights, epochs matched to the target's.
 
     Args:
@@ -53,20 +45,18 @@ def proxy_config(
         weights: Shares in the order of `shards`, shape (D,).
         seed: Of parameters and order.
         shards: Token shards by domain.
-        shape: Another scale than that of the proxies. None: theirs.
     """
-    shape = shape or PRESET.proxy
     shares = {domain: float(share) for domain, share in zip(shards, weights, strict=True)}
     return RunConfig(
         run_id=run_id,
         domains={domain: str(artifact.folder) for domain, artifact in shards.items()},
-        model=shape.model,
-        schedule=shape.schedule,
+        model=PRESET.proxy.model,
+        schedule=PRESET.proxy.schedule,
         mixer=MixerConfig(method="fixed", settings={"weights": shares}),
-        evaluation=shape.evaluation,
-        checkpoint=shape.checkpoint,
+        evaluation=PRESET.proxy.evaluation,
+        checkpoint=PRESET.proxy.checkpoint,
         seed=seed,
-        epoch_share=shape.num_tokens / PRESET.target.num_tokens,
+        epoch_share=PRESET.epoch_share,
         epoch_policy="allow",
         num_threads=1,
     )

@@ -124,7 +124,14 @@ def transfer_runs(
             allow_retries=False,
         )
     row = mixtures.run_ids.index(run_id)
-    run = proxy_config(run_id, mixtures.weights[row], mixtures.seeds[row], shards, shape=shape)
+    run = replace(
+        proxy_config(run_id, mixtures.weights[row], mixtures.seeds[row], shards),
+        model=shape.model,
+        schedule=shape.schedule,
+        evaluation=shape.evaluation,
+        checkpoint=shape.checkpoint,
+        epoch_share=shape.num_tokens / PRESET.target.num_tokens,
+    )
     with publishing(context, lake, inputs=list(shards.values())) as draft:
         result = train_small(run, lake, asset="transfer_runs", draft=draft.folder)
     return draft.result({**clearance.metadata(), **small_run_metadata(result)})

@@ -26,8 +26,8 @@ EXTRAPOLATE_EPILOG = "\n\n".join(
         "--by, and run_id, which is the same in all rows of a curve. Fits L = E + (k / x)^a to "
         "every curve and writes one row per curve with the losses expected at --to: a table for "
         "fit-law.",
-        "Other columns that do not change along a curve are kept, so that sizes can be extended after "
-        "steps.",
+        "Other columns that do not change along a curve are kept, so that sizes can be extended "
+        "after steps.",
         "Every curve without its last point predicts that point; read this error first.",
         "Examples:",
         "mixwright extrapolate checkpoints.csv --by step --to 30000 --out runs.csv",

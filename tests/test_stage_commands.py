@@ -111,8 +111,9 @@ def test_four_runs_give_a_share_without_an_interval(folder):
             "the loss finite",
         ),
         (
-            *(
-                "critical-share stage.csv --domain old --target old --loss 2 --law lightgbm".split(),
+            (
+                *("critical-share", "stage.csv", "--domain", "old", "--target", "old"),
+                *("--loss", "2", "--law", "lightgbm"),
             ),
             "a convex law is needed",
         ),
