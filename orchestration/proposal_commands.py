@@ -70,6 +70,10 @@ def propose(
         typer.Option(help="Largest distance from the hull of the runs, 0 to 1; default: any."),
     ] = None,
     reuse: Annotated[Path | None, typer.Option(help="Earlier mixture whose ratios stay.")] = None,
+    coupling: Annotated[
+        float | None,
+        typer.Option(help="Choose again, too, what is coupled to the changed domains, 0 to 1."),
+    ] = None,
     scaling: Annotated[
         Path | None, typer.Option(help="scaling.json: prices worthless repeats.")
     ] = None,
@@ -128,6 +132,7 @@ def propose(
         )
         natural, source = _prior(record, prior, tokens, forbid or [])
         drawn = _refits(record, refits)
+        kept = _reuse(reuse, coupling, record=record, prior=natural)
         proposal = find(
             record.laws,
             natural,
@@ -135,7 +140,7 @@ def propose(
             config=config,
             available_tokens=tokens,
             budget_tokens=budget_tokens,
-            reuse=None if reuse is None else _reuse(reuse),
+            reuse=kept,
             scaling=None if scaling is None else read_scaling_record(scaling).law,
             run_weights=record.table.weights,
         )
@@ -218,7 +223,27 @@ def _refits(record: "LawRecord", wanted: int) -> "tuple[FittedLaws, ...]":
     return bootstrap_laws(record.table, method=record.laws.method, num_refits=wanted)
 
 
-def _reuse(path: Path) -> "MixtureReuse":
+def _reuse(
+    path: Path | None, coupling: float | None, *, record: "LawRecord", prior: Mapping[str, float]
+) -> "MixtureReuse | None":
+    """What stays of an earlier mixture; domains coupled to the changed ones may not."""
+    from dataclasses import replace
+
+    from training.mixture_reuse import coupled_domains
+
+    if path is None:
+        if coupling is not None:
+            raise ValueError("--coupling belongs to --reuse: give both")
+        return None
+    reuse = _read_reuse(path)
+    if coupling is None:
+        return reuse
+    found = coupled_domains(record.laws, reuse.changed, mixture=prior, threshold=coupling)
+    typer.echo(f"coupled to {', '.join(reuse.changed)}: {', '.join(found) or 'none'}", err=True)
+    return replace(reuse, coupled=tuple(dict.fromkeys((*reuse.coupled, *found))))
+
+
+def _read_reuse(path: Path) -> "MixtureReuse":
     from pydantic import TypeAdapter, ValidationError
 
     from training.mixture_reuse import MixtureReuse

@@ -138,6 +138,18 @@ def test_propose_takes_every_option(files, scaling):
     assert content["prior"]["math"] == pytest.approx(0.101 / 1.001)
 
 
+def test_what_is_coupled_to_the_changed_domains_is_chosen_again(files):
+    (files / "earlier.json").write_text(
+        '{"weights": {"web": 0.6, "code": 0.3}, "changed": ["math"]}'
+    )
+    asked = ("propose", "law.json", "--reuse", "earlier.json", "--coupling", "1", "--json")
+    result = invoke(files, *asked, "--out", "mixture.json")
+    assert result.exit_code == 0, result.output
+    assert result.stderr.strip() == "coupled to math: none"
+    weights = json.loads(result.stdout)["weights"]
+    assert weights["web"] == pytest.approx(2 * weights["code"])
+
+
 def test_propose_without_proof_says_so_and_forbids(files):
     result = invoke(
         files, "propose", "law.json", "--solver", "candidates", "--forbid", "math",
@@ -222,6 +234,7 @@ def bad(files, *arguments):
         (("--prior", "twice.json"), "twice.json: web stands there twice"),
         (("--prior", "latin.json"), "latin.json: no JSON: it is not UTF-8"),
         (("--reuse", "zero.json"), "zero.json: weights"),
+        (("--coupling", "0.5"), "--coupling belongs to --reuse"),
         (("--max-epochs", "4"), "needs --available-tokens"),
         (("--prior", "zero.json"), "zero.json: math: a share must be above 0, got 0"),
         (("--prior", "short.json"), "names ['code', 'web']"),

@@ -1,5 +1,6 @@
 """The transfer study on the graph: a second scale of a few mixtures, beside proxies and law."""
 
+import shutil
 import warnings
 from dataclasses import replace
 
@@ -23,51 +24,77 @@ SHIFT = 0.4
 """What the larger scale takes off every loss."""
 
 
-@pytest.fixture(autouse=True)
-def _study(monkeypatch):
+@pytest.fixture(scope="module", autouse=True)
+def _study():
     for kind in (dg.PreviewWarning, dg.BetaWarning):
         warnings.filterwarnings("ignore", category=kind)
     target = PRESET.target
     small = replace(target, schedule=replace(target.schedule, steps=40, warmup_steps=4))
-    monkeypatch.setattr(transfer, "PRESET", replace(PRESET, transfer=replace(STUDY, shape=small)))
-    monkeypatch.setattr("training.tokenizer.tokenizer_digest", lambda folder: "toy")
+    with pytest.MonkeyPatch.context() as patch:
+        study = replace(STUDY, shape=small)
+        patch.setattr(transfer, "PRESET", replace(PRESET, transfer=study))
+        patch.setattr("training.tokenizer.tokenizer_digest", lambda folder: "toy")
+        yield
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Swarm, mixtures and one real run at the larger scale, on toy shards; offered partitions."""
+    lake = Lake(root=str(tmp_path_factory.mktemp("transfer") / "lake"))
+    publish_toy_shards(lake)
+    inputs = {
+        f"token_shards[{name}]": lake.artifact("token_shards", name).data_version
+        for name in DOMAINS
+    }
+    for asset in ("shard_profile", "tokenizer"):  # nobody reads what is in them
+        draft = lake.draft_folder(asset, None)
+        pl.DataFrame({"domain": DOMAINS}).write_parquet(draft / "profile.parquet")
+        lake.publish(draft, asset=asset, partition=None, recipe={"inputs": inputs})
+    pass_gate(lake, lake.artifact("shard_profile"), "whole_corpus")
+    with dg.DagsterInstance.ephemeral() as instance:
+        assert materialise(lake, instance, swarm).success
+        assert materialise(lake, instance, transfer.transfer_mixtures).success
+        first = current_partitions(lake, "transfer_runs")[0]
+        assert materialise(lake, instance, transfer.transfer_runs, first).success
+        return lake, set(instance.get_dynamic_partitions("transfer_run"))
+
+
+def materialise(lake, instance, asset, partition=None):
+    graph = [swarm, proxy_runs, transfer.transfer_mixtures, transfer.transfer_runs]
+    graph += [transfer.law_transfer, transfer.ranking_transfers]
+    return dg.materialize(
+        graph,
+        selection=dg.AssetSelection.assets(asset),
+        partition_key=partition,
+        instance=instance,
+        resources={"lake": lake},
+        raise_on_error=False,
+    )
 
 
 @pytest.fixture
-def lake(tmp_path):
-    """Shards, their profile, and a tokenizer that nobody reads."""
-    made = Lake(root=str(tmp_path / "lake"))
-    publish_toy_shards(made)
-    inputs = {
-        f"token_shards[{name}]": made.artifact("token_shards", name).data_version
-        for name in DOMAINS
-    }
-    for asset in ("shard_profile", "tokenizer"):
-        draft = made.draft_folder(asset, None)
-        pl.DataFrame({"domain": DOMAINS}).write_parquet(draft / "profile.parquet")
-        made.publish(draft, asset=asset, partition=None, recipe={"inputs": inputs})
-    pass_gate(made, made.artifact("shard_profile"), "whole_corpus")
-    return made
+def lake(made, tmp_path):
+    """A copy that a test may change."""
+    shutil.copytree(made[0].root, tmp_path / "lake")
+    return Lake(root=str(tmp_path / "lake"))
 
 
 @pytest.fixture
 def launch(lake):
-    graph = [swarm, proxy_runs, transfer.transfer_mixtures, transfer.transfer_runs]
-    graph += [transfer.law_transfer, transfer.ranking_transfers]
     with dg.DagsterInstance.ephemeral() as instance:
 
         def run(asset, partition=None):
-            return dg.materialize(
-                graph,
-                selection=dg.AssetSelection.assets(asset),
-                partition_key=partition,
-                instance=instance,
-                resources={"lake": lake},
-                raise_on_error=False,
-            )
+            return materialise(lake, instance, asset, partition)
 
         run.instance = instance
         yield run
+
+
+@pytest.fixture
+def studied(lake):
+    """Result of the one real run."""
+    first = current_partitions(lake, "transfer_runs")[0]
+    return lake.artifact("transfer_runs", first).json("result.json")
 
 
 def expected_losses(weights):
@@ -102,24 +129,11 @@ def publish_law(lake, design):
     lake.publish(draft, asset="mixing_law", partition=None, recipe={"inputs": {}})
 
 
-@pytest.fixture
-def studied(lake, launch):
-    """Swarm, mixtures and one real run at the larger scale; its result."""
-    assert launch(swarm).success
-    assert launch(transfer.transfer_mixtures).success
-    first = current_partitions(lake, "transfer_runs")[0]
-    result = launch(transfer.transfer_runs, first)
-    assert result.success
-    return lake.artifact("transfer_runs", first).json("result.json")
-
-
-def test_the_farthest_mixtures_of_the_swarm_are_partitions_at_the_larger_scale(
-    lake, launch, studied
-):
+def test_the_farthest_mixtures_of_the_swarm_are_partitions_at_the_larger_scale(made, lake, studied):
     design = read_swarm(lake.artifact("swarm").folder)
     chosen = read_swarm(lake.artifact("transfer_mixtures").folder)
     assert len(chosen.run_ids) == 5
-    assert set(launch.instance.get_dynamic_partitions("transfer_run")) == set(chosen.run_ids)
+    assert made[1] == set(chosen.run_ids)
     swarm_rows = {tuple(row) for row in design.weights.tolist()}
     assert {tuple(row) for row in chosen.weights.tolist()} <= swarm_rows
     np.testing.assert_array_equal(chosen.weights[0], design.weights[0])
