@@ -10,6 +10,7 @@ import typer
 
 from orchestration import (
     acceptance_commands,
+    critical_share_commands,
     dedup_commands,
     discovery_commands,
     explain_commands,
@@ -182,6 +183,9 @@ app.command("fit-scaling", epilog=scaling_commands.FIT_EPILOG)(scaling_commands.
 app.command("plan", epilog=plan_commands.EPILOG)(plan_commands.plan)
 app.command("skill-graph", epilog=skill_commands.EPILOG)(skill_commands.skill_graph)
 stage_commands.register(app)
+app.command("critical-share", epilog=critical_share_commands.EPILOG)(
+    critical_share_commands.critical_share
+)
 app.command("design-swarm", epilog=swarm_commands.EPILOG)(swarm_commands.design_swarm)
 app.command("discover-skills", epilog=discovery_commands.EPILOG)(discovery_commands.discover_skills)
 app.command("accept", epilog=acceptance_commands.EPILOG)(acceptance_commands.accept)

@@ -1,50 +1,35 @@
 """The part of `fit-law` and `predict` that is about laws in mixture, parameters and tokens."""
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
-
+from orchestration.law_requests import FitAnswer, FitRequest, Report, write_law
 from orchestration.law_tables import print_gate, print_given, print_notes
 
 if TYPE_CHECKING:
     from training.arrays import Floats
     from training.given_scores import GivenScores
+    from training.joint_evidence import JointScores
     from training.joint_fitting import JointFit
-    from training.joint_laws import JointScores, Tick
-    from training.joint_record import JointRecord, ScaleColumns
-    from training.runs_csv import CsvColumns, MixtureRows
+    from training.joint_record import JointRecord
+    from training.runs_csv import MixtureRows
 
 
-def fit_joint_law(
-    runs: Path,
-    *,
-    method: str,
-    columns: "CsvColumns",
-    scale: "ScaleColumns",
-    targets: Sequence[str] | None,
-    test: Path | None,
-    folds: int | None,
-    resamples: int,
-    seed: int,
-    out: Path,
-    as_json: bool,
-    tick: "Tick",
-) -> None:
-    """Fit, write law and pictures, and print or say it as JSON.
+def fit_joint_law(request: FitRequest, report: Report) -> FitAnswer:
+    """Fit a law of mixture, parameters and tokens, and write it.
 
     Raises:
         ValueError: The runs cannot be used.
     """
     from training.joint_fitting import fit_joint_with_evidence, read_joint_runs, score_joint
 
-    table, notes = read_joint_runs(runs, columns, scale, targets=targets)
+    columns, scale = request.columns, request.scale
+    table, notes = read_joint_runs(request.runs, columns, scale, targets=request.targets)
     given = None
-    if test is not None:
+    if request.test is not None:
         given, more = read_joint_runs(
-            test,
+            request.test,
             columns,
             scale,
             domains=table.runs.domains,
@@ -54,22 +39,22 @@ def fit_joint_law(
         notes = (*notes, *more)
     fit = fit_joint_with_evidence(
         table,
-        method=method,
-        num_folds=folds,
-        num_refits=resamples,
-        seed=seed,
+        method=request.method,
+        num_folds=request.folds,
+        num_refits=request.resamples,
+        seed=request.seed,
         columns=columns,
         scale=scale,
         notes=notes,
-        tick=tick,
+        tick=report,
     )
     scores = None if given is None else score_joint(fit.record, given)
-    written = _write(fit, out)
-    if as_json:
-        typer.echo(json.dumps(_summary(fit, out, written, scores), allow_nan=False))
-        return
-    _print(fit, scores)
-    typer.echo(f"Law: {out}   pictures: {', '.join(map(str, written))}")
+    written = write_law(fit.record.to_json(), table.runs, fit.predicted, request.out)
+    return FitAnswer(
+        summary=_summary(fit, request.out, written, scores),
+        show=lambda: _print(fit, scores),
+        pictures=written,
+    )
 
 
 def scales_of(
@@ -101,24 +86,6 @@ def predict_rows(
     from training.joint_fitting import predict_at_scales
 
     return predict_at_scales(record, rows.weights, sizes, of_run=of_run)
-
-
-def _write(fit: "JointFit", out: Path) -> list[Path]:
-    from assets.plots import plot_law_fit, plot_residuals
-
-    out.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(fit.record.to_json(), allow_nan=False)
-    out.write_text(text + "\n", encoding="utf-8")
-    runs = fit.record.table.runs
-    pictures = {
-        "fit": plot_law_fit(runs.eval_domains, runs.losses, fit.predicted),
-        "residuals": plot_residuals(runs.eval_domains, runs.losses, fit.predicted),
-    }
-    written = []
-    for name, png in pictures.items():
-        written.append(out.with_name(f"{out.stem}_{name}.png"))
-        written[-1].write_bytes(png)
-    return written
 
 
 def _summary(

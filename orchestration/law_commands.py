@@ -10,6 +10,7 @@ import typer
 
 from orchestration.command_errors import one_clear_error
 from orchestration.joint_law_commands import fit_joint_law, predict_rows, scales_of
+from orchestration.law_requests import FitAnswer, FitRequest, Report, write_law
 from orchestration.law_tables import print_fit, print_predictions
 
 if TYPE_CHECKING:
@@ -79,62 +80,77 @@ def fit_law(  # noqa: PLR0917  # each is an option of the command
 ) -> None:
     """Fit one law per loss column, with held-out scores, gate and intervals."""
     with one_clear_error():
-        from training.given_scores import score_given
         from training.joint_laws import FORMS
         from training.joint_record import ScaleColumns
-        from training.law_evidence import EvidenceConfig
-        from training.law_fitting import fit_with_evidence, law_key
-        from training.runs_csv import CsvColumns, read_runs
+        from training.law_fitting import law_key
+        from training.runs_csv import CsvColumns
 
-        method = law_key(law)
-        columns = CsvColumns(weights_prefix=weights_prefix, losses_prefix=losses_prefix)
-        if method in FORMS:
-            scale = ScaleColumns(params=params_col or "params", tokens=tokens_col or "tokens")
-            with _progress() as report:
-                fit_joint_law(
-                    runs,
-                    method=method,
-                    columns=columns,
-                    scale=scale,
-                    targets=target or None,
-                    test=test,
-                    folds=folds,
-                    resamples=resamples,
-                    seed=seed,
-                    out=out,
-                    as_json=as_json,
-                    tick=report,
-                )
-            return
-        if params_col or tokens_col:
+        request = FitRequest(
+            runs=runs,
+            method=law_key(law),
+            columns=CsvColumns(weights_prefix=weights_prefix, losses_prefix=losses_prefix),
+            scale=ScaleColumns(params=params_col or "params", tokens=tokens_col or "tokens"),
+            targets=target or None,
+            test=test,
+            folds=folds,
+            resamples=resamples,
+            seed=seed,
+            out=out,
+        )
+        is_joint = request.method in FORMS
+        if not is_joint and (params_col or tokens_col):
             raise ValueError(
                 f"{law} knows the mixture alone: leave --params-col and --tokens-col out, or "
                 "choose joint-additive or joint-log-linear"
             )
-        table, notes = read_runs(runs, columns, targets=target or None)
-        given = None
-        if test is not None:
-            given, more = read_runs(
-                test, columns, domains=table.domains, targets=table.eval_domains, for_fit=False
-            )
-            notes = (*notes, *more)
         with _progress() as report:
-            fit = fit_with_evidence(
-                table,
-                method=method,
-                config=EvidenceConfig(num_folds=folds, seed=seed),
-                num_refits=resamples,
-                columns=columns,
-                notes=notes,
-                report=report,
-            )
-        scores = None if given is None else score_given(fit.record, given)
-        written = _write_law(fit, out)
+            answer = (fit_joint_law if is_joint else _fit_mixture_law)(request, report)
     if as_json:
-        typer.echo(json.dumps(_summary(fit, out, written, scores), allow_nan=False))
+        typer.echo(json.dumps(answer.summary, allow_nan=False))
         return
-    print_fit(fit, scores)
-    typer.echo(f"Law: {out}   pictures: {', '.join(map(str, written))}")
+    answer.show()
+    typer.echo(f"Law: {out}   pictures: {', '.join(map(str, answer.pictures))}")
+
+
+def _fit_mixture_law(request: FitRequest, report: Report) -> FitAnswer:
+    """Fit a law of the mixture alone, and write it.
+
+    Raises:
+        ValueError: The runs cannot be used.
+    """
+    from training.given_scores import score_given
+    from training.law_evidence import EvidenceConfig
+    from training.law_fitting import fit_with_evidence
+    from training.runs_csv import read_runs
+
+    table, notes = read_runs(request.runs, request.columns, targets=request.targets)
+    given = None
+    if request.test is not None:
+        given, more = read_runs(
+            request.test,
+            request.columns,
+            domains=table.domains,
+            targets=table.eval_domains,
+            for_fit=False,
+        )
+        notes = (*notes, *more)
+    fit = fit_with_evidence(
+        table,
+        method=request.method,
+        config=EvidenceConfig(num_folds=request.folds, seed=request.seed),
+        num_refits=request.resamples,
+        columns=request.columns,
+        notes=notes,
+        report=report,
+    )
+    scores = None if given is None else score_given(fit.record, given)
+    evidence = fit.evidence
+    written = write_law(fit.record.to_json(), evidence.table, evidence.predicted, request.out)
+    return FitAnswer(
+        summary=_summary(fit, request.out, written, scores),
+        show=lambda: print_fit(fit, scores),
+        pictures=written,
+    )
 
 
 def predict(  # noqa: PLR0917  # each is an option of the command
@@ -179,25 +195,6 @@ def predict(  # noqa: PLR0917  # each is an option of the command
         typer.echo(json.dumps(summary, allow_nan=False))
     else:
         print_predictions(summary)
-
-
-def _write_law(fit: "LawFit", out: Path) -> list[Path]:
-    """Write law.json, and the pictures beside it; their paths."""
-    from assets.plots import plot_law_fit, plot_residuals
-
-    out.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(fit.record.to_json(), allow_nan=False)
-    out.write_text(text + "\n", encoding="utf-8")
-    table, predicted = fit.evidence.table, fit.evidence.predicted
-    pictures = {
-        "fit": plot_law_fit(table.eval_domains, table.losses, predicted),
-        "residuals": plot_residuals(table.eval_domains, table.losses, predicted),
-    }
-    written = []
-    for name, png in pictures.items():
-        written.append(out.with_name(f"{out.stem}_{name}.png"))
-        written[-1].write_bytes(png)
-    return written
 
 
 def _write_predictions(

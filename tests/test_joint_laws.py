@@ -9,8 +9,9 @@ from typer.testing import CliRunner
 
 from orchestration.cli import app
 from training.fitted_laws import SLICE
+from training.joint_evidence import gather_joint_evidence
 from training.joint_fitting import fit_joint_with_evidence, predict_at_scales
-from training.joint_laws import JointTable, bootstrap_joint, fit_joint, gather_joint_evidence
+from training.joint_laws import JointTable, bootstrap_joint, fit_joint
 from training.joint_record import JointRecord, read_any_law, read_law_at
 from training.mixing_laws.scaled_laws import ScaledLaw
 from training.run_table import RunTable

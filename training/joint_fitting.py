@@ -9,16 +9,8 @@ import numpy as np
 from training.arrays import Floats
 from training.csv_cells import LARGEST_SIZE, read_cells, read_numbers, read_run_ids, require_cells
 from training.given_scores import GivenScores, score_predictions
-from training.joint_laws import (
-    LEVEL,
-    JointEvidence,
-    JointTable,
-    Tick,
-    bootstrap_joint,
-    fit_joint,
-    gather_joint_evidence,
-    judge_joint,
-)
+from training.joint_evidence import LEVEL, JointEvidence, gather_joint_evidence, judge_joint
+from training.joint_laws import JointTable, Tick, bootstrap_joint, fit_joint
 from training.joint_record import JointRecord, ScaleColumns
 from training.law_gate import LawVerdict
 from training.law_record import heldout_half_width
