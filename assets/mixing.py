@@ -64,27 +64,33 @@ def mixing_law(context: dg.AssetExecutionContext, lake: Lake) -> dg.MaterializeR
             "heldout_mae_nats": evidence.average.law.mae_nats,
             "verdict": "passed" if verdict.passed else "failed",
             "criteria": table_metadata(pl.DataFrame([asdict(row) for row in verdict.rows])),
-            "exclusions": table_metadata(_exclusion_table(excluded)),
+            "exclusions": table_metadata(exclusion_table(excluded)),
             "picture": picture(plot_law_fit(table.eval_domains, table.losses, evidence.predicted)),
         }
     )
 
 
-def _exclusion_table(excluded: Sequence[Exclusion]) -> pl.DataFrame:
+def exclusion_table(excluded: Sequence[Exclusion]) -> pl.DataFrame:
+    """Runs that stay out of a fit, with their reasons."""
     schema = {"run_id": pl.String, "reason": pl.String}
     return pl.DataFrame([(one.run_id, one.reason) for one in excluded], schema, orient="row")
 
 
-def finished_proxies(lake: Lake, design: Artifact) -> list[Artifact]:
-    """Proxy runs of a design that have been made, whatever they were made from."""
-    found = [lake.find("proxy_runs", run_id) for run_id in read_swarm(design.folder).run_ids]
+def finished_proxies(lake: Lake, design: Artifact, *, asset: str = "proxy_runs") -> list[Artifact]:
+    """Runs of a design that have been made, whatever they were made from."""
+    found = [lake.find(asset, run_id) for run_id in read_swarm(design.folder).run_ids]
     return [artifact for artifact in found if artifact is not None]
 
 
 def admitted_runs(
-    lake: Lake, design: Artifact, shards: dict[str, Artifact], finished: list[Artifact]
+    lake: Lake,
+    design: Artifact,
+    shards: dict[str, Artifact],
+    finished: list[Artifact],
+    *,
+    steps: int = PRESET.proxy.schedule.steps,
 ) -> tuple[RunTable, list[Exclusion]]:
-    """Runs that may enter a fit, and the others with their reasons."""
+    """Runs of a length that may enter a fit, and the others with their reasons."""
     from training.tokenizer import tokenizer_digest
 
     mixtures = read_swarm(design.folder)
@@ -92,7 +98,7 @@ def admitted_runs(
         seeds=dict(zip(mixtures.run_ids, mixtures.seeds, strict=True)),
         domains=DOMAINS,
         eval_domains=DOMAINS,
-        steps=PRESET.proxy.schedule.steps,
+        steps=steps,
         tokenizer_digest=tokenizer_digest(lake.artifact("tokenizer").folder),
         shard_digests=shard_digests(shards),
     )

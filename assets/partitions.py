@@ -5,6 +5,7 @@ loads: `MIXWRIGHT_PRESET` names the preset (default: demo).
 """
 
 import os
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
 
@@ -158,6 +159,7 @@ SKILL_RUNS: dict[str, SkillRun] = {run.key: run for run in _skill_runs()}
 corpus_partitions = dg.StaticPartitionsDefinition(list(CATALOGUE))
 domain_partitions = dg.StaticPartitionsDefinition(list(DOMAINS))
 proxy_run_partitions = dg.DynamicPartitionsDefinition(name="proxy_run")
+transfer_run_partitions = dg.DynamicPartitionsDefinition(name="transfer_run")
 skill_run_partitions = dg.StaticPartitionsDefinition(list(SKILL_RUNS))
 training_run_partitions = dg.StaticPartitionsDefinition(list(TRAINING_RUNS))
 reference_run_partitions = dg.StaticPartitionsDefinition(list(REFERENCE_RUNS))
@@ -196,6 +198,9 @@ def corpora_of(domain: str) -> list[str]:
 
 def current_partitions(lake: Lake, asset: str) -> list[str]:
     """Partitions that an asset has under this preset; the lake may hold those of others too."""
+    if asset == "transfer_runs":
+        chosen = lake.find("transfer_mixtures")
+        return [] if chosen is None else list(read_swarm(chosen.folder).run_ids)
     if asset in _OF_CORPORA:
         return list(CATALOGUE)
     if asset in ("heldout_sets", "token_shards"):
@@ -212,6 +217,18 @@ def current_partitions(lake: Lake, asset: str) -> list[str]:
         return of_preset[asset]
     assert asset in ("training_runs", "evaluations"), f"{asset} has no partitions"
     return list(TRAINING_RUNS)
+
+
+def offer_runs(
+    instance: dg.DagsterInstance,
+    partitions_def: dg.DynamicPartitionsDefinition,
+    run_ids: Sequence[str],
+) -> None:
+    """Make designed runs partitions: those of an earlier design go, unless still wanted."""
+    name = str(partitions_def.name)
+    for key in set(instance.get_dynamic_partitions(name)) - set(run_ids):
+        instance.delete_dynamic_partition(name, key)
+    instance.add_dynamic_partitions(name, list(run_ids))
 
 
 def current_artifacts(lake: Lake, asset: str) -> list[Artifact]:

@@ -31,6 +31,8 @@ from training.mixers import MIXERS, make_mixer
 from training.mixers.interface import Mixer
 from training.mixing_laws import LAWS
 from training.proposal import ProposalConfig
+from training.rank_transfer import FEWEST_MIXTURES
+from training.scale_transfer import TransferGateConfig
 from training.swarm import SwarmConfig
 
 STRICT = ConfigDict(extra="forbid")
@@ -93,6 +95,18 @@ class Learner:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
+class TransferStudy:
+    """Which mixtures of the swarm are trained again at a larger scale."""
+
+    num_mixtures: Annotated[int, Field(ge=FEWEST_MIXTURES)]
+    """How many, those that lie farthest apart; each also recalibrates the law."""
+    shape: RunShape | None = None
+    """The larger scale. None: that of the training runs."""
+    gate: TransferGateConfig = TransferGateConfig()
+    """What the ranking must show there."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
 class Preset:
     """One experiment."""
 
@@ -125,6 +139,8 @@ class Preset:
     """Label -> how weights are learnt, by trainings of the shape of the proxies."""
     skills: SkillStudy | None = None
     """How the skill graph is learnt, by trainings of the shape of the proxies. None: it is not."""
+    transfer: TransferStudy | None = None
+    """Whether what the proxies say holds at a larger scale. None: it is not measured."""
     deduplication: DeduplicationConfig = DeduplicationConfig()
     """What counts as a copy, and of which corpora the copies stay."""
     seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
@@ -164,11 +180,30 @@ class Preset:
                 f"a proxy of {self.proxy.num_tokens} tokens is longer than its target of "
                 f"{self.target.num_tokens}: lower proxy.schedule.steps"
             )
+        if self.transfer is not None:
+            _require_larger_scale(self.transfer, self)
 
     @property
     def epoch_share(self) -> float:
         """Share of each domain that a proxy sees, so that its epochs match the target's."""
         return self.proxy.num_tokens / self.target.num_tokens
+
+
+def _require_larger_scale(study: TransferStudy, preset: Preset) -> None:
+    shape = study.shape or preset.target
+    small, most = preset.proxy.num_tokens, preset.target.num_tokens
+    if study.num_mixtures > preset.swarm.num_runs:
+        raise ValueError(
+            f"transfer.num_mixtures: {study.num_mixtures} of a swarm of {preset.swarm.num_runs} "
+            "runs; lower it"
+        )
+    if shape.model == preset.proxy.model and shape.num_tokens == small:
+        raise ValueError("transfer.shape is that of the proxies: a second scale must differ")
+    if not small <= shape.num_tokens <= most:
+        raise ValueError(
+            f"transfer.shape: {shape.num_tokens} tokens lie outside {small} (a proxy) to {most} "
+            "(a training run), between which data repeat alike; change transfer.shape.schedule"
+        )
 
 
 class PresetError(ValueError):

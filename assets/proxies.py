@@ -1,7 +1,5 @@
 """Group mixture, first half: the designed mixtures and one small training for each."""
 
-import json
-import shutil
 from dataclasses import asdict
 
 import dagster as dg
@@ -11,7 +9,7 @@ import polars as pl
 from assets.gates import GateOverride, require_gates
 from assets.gpu_pool import POOL
 from assets.lake import Lake, publishing
-from assets.partitions import DOMAINS, OWNERS, PRESET, proxy_run_partitions
+from assets.partitions import DOMAINS, OWNERS, PRESET, offer_runs, proxy_run_partitions
 from assets.pictures import picture
 from assets.plots import plot_swarm
 from assets.presets import config_digest
@@ -22,6 +20,7 @@ from assets.run_configs import (
     token_artifacts,
     train_tokens,
 )
+from assets.small_trainings import small_run_metadata, train_small
 from assets.tables import table_metadata
 from assets.tokens import shard_profile, token_shards
 from training.arrays import Floats
@@ -60,7 +59,7 @@ def swarm(
     with publishing(context, lake, inputs=[profile, *shards.values()]) as draft:
         design = design_swarm(DOMAINS, natural, PRESET.swarm, caps=caps, spec=spec)
         write_swarm(design, draft.folder)
-    _offer_partitions(context.instance, design.run_ids)
+    offer_runs(context.instance, proxy_run_partitions, design.run_ids)
     return draft.result(
         {
             **clearance.metadata(),
@@ -80,14 +79,6 @@ def _caps(tokens: dict[str, int], budget: int) -> Floats | None:
     return np.array([caps[domain] for domain in DOMAINS])
 
 
-def _offer_partitions(instance: dg.DagsterInstance, run_ids: tuple[str, ...]) -> None:
-    """Make the proxy runs partitions: those of an earlier design go, unless still wanted."""
-    name = str(proxy_run_partitions.name)
-    for key in set(instance.get_dynamic_partitions(name)) - set(run_ids):
-        instance.delete_dynamic_partition(name, key)
-    instance.add_dynamic_partitions(name, list(run_ids))
-
-
 @dg.asset(
     group_name=GROUP,
     partitions_def=proxy_run_partitions,
@@ -101,8 +92,6 @@ def proxy_runs(
     context: dg.AssetExecutionContext, config: GateOverride, lake: Lake
 ) -> dg.MaterializeResult[None]:
     """One small training on one mixture of the swarm: held-out loss of every domain."""
-    from training.loop import train
-
     run_id = context.partition_key
     design = lake.artifact("swarm")
     shards = token_artifacts(lake)
@@ -115,20 +104,6 @@ def proxy_runs(
         )
     row = mixtures.run_ids.index(run_id)
     run = proxy_config(run_id, mixtures.weights[row], mixtures.seeds[row], shards)
-    work = lake.work_folder("proxy_runs", run_id, run.digest())
     with publishing(context, lake, inputs=list(shards.values())) as draft:
-        result = train(run, work)
-        for file in ("result.json", "metrics.jsonl"):
-            shutil.copy2(work / file, draft.folder / file)
-    shutil.rmtree(work)
-    losses = {name: round(held.loss_nats, 4) for name, held in result.heldout.items()}
-    shares = {name: round(share, 4) for name, share in result.realised_shares.items()}
-    return draft.result(
-        {
-            **clearance.metadata(),
-            "tokens": result.tokens,
-            "mean_loss_nats": round(float(np.mean(list(losses.values()))), 4),
-            "losses_nats": dg.MetadataValue.json(json.loads(json.dumps(losses))),
-            "realised_shares": dg.MetadataValue.json(shares),
-        }
-    )
+        result = train_small(run, lake, asset="proxy_runs", draft=draft.folder)
+    return draft.result({**clearance.metadata(), **small_run_metadata(result)})

@@ -6,7 +6,6 @@ mixture, which tells whether a domain is a skill at all.
 """
 
 import json
-import shutil
 from dataclasses import replace
 
 import dagster as dg
@@ -21,6 +20,7 @@ from assets.pictures import picture
 from assets.plots import plot_skill_graph
 from assets.presets import config_digest
 from assets.run_configs import proxy_config, token_artifacts, train_tokens
+from assets.small_trainings import train_small
 from assets.tables import table_metadata
 from assets.tokens import token_shards
 from training.arrays import Floats
@@ -44,8 +44,6 @@ def skill_runs(
     context: dg.AssetExecutionContext, config: GateOverride, lake: Lake
 ) -> dg.MaterializeResult[None]:
     """One small training on one domain, on two, or on all: held-out losses before and after."""
-    from training.loop import train
-
     run = SKILL_RUNS[context.partition_key]
     shards = token_artifacts(lake)
     clearance = require_gates(context, lake, *shards.values(), overrides=config)
@@ -53,12 +51,8 @@ def skill_runs(
     # An evaluation before the first step: a graph needs the losses from which all runs start.
     before = replace(settings.evaluation, every_steps=settings.schedule.steps)
     settings = replace(settings, evaluation=before)
-    work = lake.work_folder("skill_runs", run.key, settings.digest())
     with publishing(context, lake, inputs=list(shards.values())) as draft:
-        result = train(settings, work)
-        for file in ("result.json", "metrics.jsonl"):
-            shutil.copy2(work / file, draft.folder / file)
-    shutil.rmtree(work)
+        result = train_small(settings, lake, asset="skill_runs", draft=draft.folder)
     return draft.result(
         {
             **clearance.metadata(),

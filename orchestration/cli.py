@@ -10,7 +10,9 @@ import typer
 
 from orchestration import (
     acceptance_commands,
+    critical_share_commands,
     dedup_commands,
+    discovery_commands,
     explain_commands,
     labelling_commands,
     law_commands,
@@ -20,6 +22,8 @@ from orchestration import (
     proposal_commands,
     scaling_commands,
     skill_commands,
+    stage_commands,
+    swarm_commands,
     trace_commands,
     training_commands,
 )
@@ -187,6 +191,12 @@ app.command("propose", epilog=proposal_commands.EPILOG)(proposal_commands.propos
 app.command("fit-scaling", epilog=scaling_commands.FIT_EPILOG)(scaling_commands.fit_scaling)
 app.command("plan", epilog=plan_commands.EPILOG)(plan_commands.plan)
 app.command("skill-graph", epilog=skill_commands.EPILOG)(skill_commands.skill_graph)
+stage_commands.register(app)
+app.command("critical-share", epilog=critical_share_commands.EPILOG)(
+    critical_share_commands.critical_share
+)
+app.command("design-swarm", epilog=swarm_commands.EPILOG)(swarm_commands.design_swarm)
+app.command("discover-skills", epilog=discovery_commands.EPILOG)(discovery_commands.discover_skills)
 app.command("accept", epilog=acceptance_commands.EPILOG)(acceptance_commands.accept)
 app.command("train", epilog=training_commands.EPILOG)(training_commands.train)
 app.command("methods", epilog=method_commands.EPILOG)(method_commands.methods)

@@ -16,6 +16,7 @@ from assets import (
     proxies,
     skills,
     tokens,
+    transfer,
 )
 from assets import training_runs as training
 from assets.lake import Lake
@@ -37,7 +38,9 @@ ASSET_MODULES = [
     evaluating,
     *([skills] if PRESET.skills else []),
     *([learners] if PRESET.learners else []),
+    *([transfer] if PRESET.transfer else []),
 ]
+CHECK_MODULES = [checks, *([transfer] if PRESET.transfer else [])]
 
 
 @dg.definitions
@@ -50,7 +53,7 @@ def definitions_on(lake: Lake) -> dg.Definitions:
     """Everything, on a lake of one's choice; a run cannot exchange the lake of loaded assets."""
     return dg.Definitions(
         assets=dg.load_assets_from_modules(ASSET_MODULES),
-        asset_checks=dg.load_asset_checks_from_modules([checks]),
+        asset_checks=dg.load_asset_checks_from_modules(CHECK_MODULES),
         schedules=[refresh.nightly_refresh],
         sensors=[refresh.refresh_downstream],
         resources=deployments.resources(lake),

@@ -26,6 +26,7 @@ from assets.launchers.training_launcher import count_gpus
 from assets.partitions import (
     CATALOGUE,
     DOMAINS,
+    PRESET,
     REFERENCE_RUNS,
     SKILL_RUNS,
     TRAINING_RUNS,
@@ -114,6 +115,27 @@ def _learner_stages() -> tuple[Stage, ...]:
     )
 
 
+def _transfer_stages() -> tuple[Stage, ...]:
+    """None where the preset does not test a second scale."""
+    if PRESET.transfer is None:
+        return ()
+    return (
+        Stage(title="mixtures of a second scale", assets=("transfer_mixtures",), partitions=_whole),
+        Stage(
+            title="runs at a second scale",
+            assets=("transfer_runs",),
+            partitions=lambda lake: list(current_partitions(lake, "transfer_runs")),
+            num_workers=TRAININGS_AT_A_TIME,
+        ),
+        Stage(
+            title="transfer between scales",
+            assets=("law_transfer",),
+            partitions=_whole,
+            required=False,
+        ),
+    )
+
+
 STAGES = (
     Stage(
         title="corpora: read, judge, profile, clean",
@@ -139,6 +161,7 @@ STAGES = (
         num_workers=TRAININGS_AT_A_TIME,
     ),
     Stage(title="mixing law", assets=("mixing_law",), partitions=_whole, required=False),
+    *_transfer_stages(),
     Stage(title="training plan", assets=("training_plan",), partitions=_whole, required=False),
     *_learner_stages(),
     Stage(

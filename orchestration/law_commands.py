@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from orchestration.command_errors import one_clear_error
+from orchestration.joint_law_commands import fit_joint_law, predict_rows, scales_of
+from orchestration.law_requests import FitAnswer, FitRequest, Report, write_law
 from orchestration.law_tables import print_fit, print_predictions
 
 if TYPE_CHECKING:
+    from training.arrays import Floats
     from training.given_scores import GivenScores
     from training.law_fitting import LawFit
     from training.law_record import LawRecord
@@ -26,6 +29,8 @@ FIT_EPILOG = "\n\n".join(
         "mixwright fit-law runs.csv --weights-prefix p_ --losses-prefix loss_ --out law.json",
         "mixwright fit-law runs.csv --law auto --test later_runs.csv --out law.json",
         "mixwright fit-law runs.csv --law lightgbm --target code --json > summary.json",
+        "mixwright fit-law runs.csv --law joint-log-linear --params-col params --tokens-col tokens "
+        "--out joint.json",
     )
 )
 PREDICT_EPILOG = "\n\n".join(
@@ -37,6 +42,7 @@ PREDICT_EPILOG = "\n\n".join(
         "Examples:",
         "mixwright predict law.json mixtures.csv --out predictions.csv",
         "mixwright predict law.json mixtures.csv --json > predictions.json",
+        "mixwright predict joint.json mixtures.csv --params 1e9 --tokens 1e11",
     )
 )
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
@@ -49,6 +55,12 @@ def fit_law(  # noqa: PLR0917  # each is an option of the command
     law: Annotated[
         str, typer.Option(help="Which law; `auto` chooses by nested cross-validation.")
     ] = "log-linear",
+    params_col: Annotated[
+        str | None, typer.Option(help="Column of parameters, for joint laws. Default: params.")
+    ] = None,
+    tokens_col: Annotated[
+        str | None, typer.Option(help="Column of training tokens, likewise. Default: tokens.")
+    ] = None,
     target: Annotated[
         list[str] | None, typer.Option(help="Fit this loss only; may be repeated. Default: all.")
     ] = None,
@@ -68,37 +80,77 @@ def fit_law(  # noqa: PLR0917  # each is an option of the command
 ) -> None:
     """Fit one law per loss column, with held-out scores, gate and intervals."""
     with one_clear_error():
-        from training.given_scores import score_given
-        from training.law_evidence import EvidenceConfig
-        from training.law_fitting import fit_with_evidence, law_key
-        from training.runs_csv import CsvColumns, read_runs
+        from training.joint_laws import FORMS
+        from training.joint_record import ScaleColumns
+        from training.law_fitting import law_key
+        from training.runs_csv import CsvColumns
 
-        method = law_key(law)
-        columns = CsvColumns(weights_prefix=weights_prefix, losses_prefix=losses_prefix)
-        table, notes = read_runs(runs, columns, targets=target or None)
-        given = None
-        if test is not None:
-            given, more = read_runs(
-                test, columns, domains=table.domains, targets=table.eval_domains, for_fit=False
+        request = FitRequest(
+            runs=runs,
+            method=law_key(law),
+            columns=CsvColumns(weights_prefix=weights_prefix, losses_prefix=losses_prefix),
+            scale=ScaleColumns(params=params_col or "params", tokens=tokens_col or "tokens"),
+            targets=target or None,
+            test=test,
+            folds=folds,
+            resamples=resamples,
+            seed=seed,
+            out=out,
+        )
+        is_joint = request.method in FORMS
+        if not is_joint and (params_col or tokens_col):
+            raise ValueError(
+                f"{law} knows the mixture alone: leave --params-col and --tokens-col out, or "
+                "choose joint-additive or joint-log-linear"
             )
-            notes = (*notes, *more)
         with _progress() as report:
-            fit = fit_with_evidence(
-                table,
-                method=method,
-                config=EvidenceConfig(num_folds=folds, seed=seed),
-                num_refits=resamples,
-                columns=columns,
-                notes=notes,
-                report=report,
-            )
-        scores = None if given is None else score_given(fit.record, given)
-        written = _write_law(fit, out)
+            answer = (fit_joint_law if is_joint else _fit_mixture_law)(request, report)
     if as_json:
-        typer.echo(json.dumps(_summary(fit, out, written, scores), allow_nan=False))
+        typer.echo(json.dumps(answer.summary, allow_nan=False))
         return
-    print_fit(fit, scores)
-    typer.echo(f"Law: {out}   pictures: {', '.join(map(str, written))}")
+    answer.show()
+    typer.echo(f"Law: {out}   pictures: {', '.join(map(str, answer.pictures))}")
+
+
+def _fit_mixture_law(request: FitRequest, report: Report) -> FitAnswer:
+    """Fit a law of the mixture alone, and write it.
+
+    Raises:
+        ValueError: The runs cannot be used.
+    """
+    from training.given_scores import score_given
+    from training.law_evidence import EvidenceConfig
+    from training.law_fitting import fit_with_evidence
+    from training.runs_csv import read_runs
+
+    table, notes = read_runs(request.runs, request.columns, targets=request.targets)
+    given = None
+    if request.test is not None:
+        given, more = read_runs(
+            request.test,
+            request.columns,
+            domains=table.domains,
+            targets=table.eval_domains,
+            for_fit=False,
+        )
+        notes = (*notes, *more)
+    fit = fit_with_evidence(
+        table,
+        method=request.method,
+        config=EvidenceConfig(num_folds=request.folds, seed=request.seed),
+        num_refits=request.resamples,
+        columns=request.columns,
+        notes=notes,
+        report=report,
+    )
+    scores = None if given is None else score_given(fit.record, given)
+    evidence = fit.evidence
+    written = write_law(fit.record.to_json(), evidence.table, evidence.predicted, request.out)
+    return FitAnswer(
+        summary=_summary(fit, request.out, written, scores),
+        show=lambda: print_fit(fit, scores),
+        pictures=written,
+    )
 
 
 def predict(  # noqa: PLR0917  # each is an option of the command
@@ -110,6 +162,12 @@ def predict(  # noqa: PLR0917  # each is an option of the command
     weights_prefix: Annotated[
         str | None, typer.Option(help="Begins the columns of shares. Default: as in the runs.")
     ] = None,
+    params: Annotated[
+        float | None, typer.Option(help="Of a joint law: parameters. Default: the file's column.")
+    ] = None,
+    tokens: Annotated[
+        float | None, typer.Option(help="Of a joint law: tokens. Default: the file's column.")
+    ] = None,
     of_run: Annotated[
         bool,
         typer.Option("--of-run", help="Intervals of one run, noise and misfit included."),
@@ -118,40 +176,29 @@ def predict(  # noqa: PLR0917  # each is an option of the command
 ) -> None:
     """Predict the losses of mixtures, with 90 % intervals and their distance from the runs."""
     with one_clear_error():
-        from training.law_record import read_law_record
+        from training.joint_record import JointRecord, read_any_law, read_law_at
         from training.runs_csv import read_mixtures
 
-        record = read_law_record(law)
+        record = read_any_law(law)
         prefix = record.columns.weights_prefix if weights_prefix is None else weights_prefix
         rows = read_mixtures(weights, prefix, domains=record.laws.domains)
-        summary = _write_predictions(record, rows, out, of_run=of_run)
+        if isinstance(record, JointRecord):
+            sizes = scales_of(record, weights, params=params, tokens=tokens)
+            losses = predict_rows(record, rows, sizes, of_run=of_run)
+            record = record.at(params=sizes[0, 0], tokens=sizes[0, 1])
+        else:
+            record = read_law_at(law, params=params, tokens=tokens)
+            middle = record.laws.predict(rows.weights)
+            losses = (middle, *record.intervals(rows.weights, of_run=of_run))
+        summary = _write_predictions(record, rows, out, losses)
     if as_json:
         typer.echo(json.dumps(summary, allow_nan=False))
     else:
         print_predictions(summary)
 
 
-def _write_law(fit: "LawFit", out: Path) -> list[Path]:
-    """Write law.json, and the pictures beside it; their paths."""
-    from assets.plots import plot_law_fit, plot_residuals
-
-    out.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(fit.record.to_json(), allow_nan=False)
-    out.write_text(text + "\n", encoding="utf-8")
-    table, predicted = fit.evidence.table, fit.evidence.predicted
-    pictures = {
-        "fit": plot_law_fit(table.eval_domains, table.losses, predicted),
-        "residuals": plot_residuals(table.eval_domains, table.losses, predicted),
-    }
-    written = []
-    for name, png in pictures.items():
-        written.append(out.with_name(f"{out.stem}_{name}.png"))
-        written[-1].write_bytes(png)
-    return written
-
-
 def _write_predictions(
-    record: "LawRecord", rows: "MixtureRows", out: Path, *, of_run: bool
+    record: "LawRecord", rows: "MixtureRows", out: Path, losses: "tuple[Floats, Floats, Floats]"
 ) -> dict[str, object]:
     """Write table and picture; say what is in them."""
     import polars as pl
@@ -159,8 +206,7 @@ def _write_predictions(
     from assets.plots import plot_predictions
     from training.law_gate import LawGateConfig
 
-    predicted = record.laws.predict(rows.weights)
-    low, high = record.intervals(rows.weights, of_run=of_run)
+    predicted, low, high = losses
     table: dict[str, list[object]] = {"run_id": list(rows.run_ids)}
     for column, name in enumerate(record.laws.eval_domains):
         table[f"loss_{name}"] = predicted[:, column].tolist()

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from training.given_scores import GivenScores
     from training.law_evidence import TargetEvidence
     from training.law_fitting import LawFit
+    from training.law_gate import LawVerdict
 
 
 def print_fit(fit: "LawFit", scores: "Mapping[str, GivenScores] | None") -> None:
@@ -34,9 +35,9 @@ def print_fit(fit: "LawFit", scores: "Mapping[str, GivenScores] | None") -> None
     table.add_section()
     table.add_row("average", *_held_out(evidence.average))
     console.print(table)
-    _print_gate(console, fit)
+    print_gate(console, fit.verdict)
     if scores is not None:
-        _print_given(console, scores)
+        print_given(console, scores)
 
 
 def print_predictions(summary: Mapping[str, object]) -> None:
@@ -65,18 +66,20 @@ def print_predictions(summary: Mapping[str, object]) -> None:
     )
 
 
-def _print_gate(console: "Console", fit: "LawFit") -> None:
+def print_gate(console: "Console", verdict: "LawVerdict") -> None:
+    """The rows of a verdict."""
     from rich.table import Table
 
     gate = Table("gate", "observed", "limit", "verdict", "detail")
-    for row in fit.verdict.rows:
-        verdict = "[green]passed[/]" if row.passed else "[red]failed[/]"
+    for row in verdict.rows:
+        told = "[green]passed[/]" if row.passed else "[red]failed[/]"
         observed = "none" if row.observed is None else f"{row.observed:.4g}"
-        gate.add_row(row.name, observed, f"{row.rule} {row.limit:.4g}", verdict, row.detail)
+        gate.add_row(row.name, observed, f"{row.rule} {row.limit:.4g}", told, row.detail)
     console.print(gate)
 
 
-def _print_given(console: "Console", scores: "Mapping[str, GivenScores]") -> None:
+def print_given(console: "Console", scores: "Mapping[str, GivenScores]") -> None:
+    """Scores on rows that were given for it."""
     from rich.table import Table
 
     given = Table(

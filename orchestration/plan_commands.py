@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from orchestration.command_errors import one_clear_error
-from orchestration.number_files import read_numbers
+from orchestration.number_files import read_tokens
 from orchestration.plan_view import PlannedMixture, PlanView, print_plan, write_plan
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def plan(
         factors = _factors(watts_per_gpu, pue, grams_co2e_per_kwh, price_per_gpu_hour)
         speed = _throughput(tokens_per_second, measured_params)
         record = read_scaling_record(scaling)
-        tokens = None if available_tokens is None else read_numbers(available_tokens)
+        tokens = None if available_tokens is None else read_tokens(available_tokens)
         found = plan_compute(
             record,
             _spending(given, speed, factors),
@@ -90,7 +90,7 @@ def plan(
             else DataLimits(available_tokens=tokens, max_epochs=max_epochs),
         )
         size, length = found.params.value, found.tokens.value
-        mixture = _mixture(law, tokens, length, max_epochs=max_epochs, kl=kl)
+        mixture = _mixture(law, tokens, size=size, length=length, max_epochs=max_epochs, kl=kl)
         cost = None
         if speed is not None:
             cost = cost_of(speed.gpu_hours(params=size, tokens=length), factors)
@@ -163,24 +163,24 @@ def _spending(
 def _mixture(
     law: Path | None,
     tokens: Mapping[str, float] | None,
-    length: float,
     *,
+    size: float,
+    length: float,
     max_epochs: float,
     kl: float,
 ) -> PlannedMixture | None:
-    """Proposed weights within the caps at the planned length."""
+    """Proposed weights within the caps at the planned size and length."""
     if law is None:
         return None
-    from training.fitted_laws import bootstrap_laws, law_family
-    from training.law_record import read_law_record
+    from training.fitted_laws import bootstrap_laws
+    from training.joint_record import read_law_for_plan
     from training.proposal import ProposalConfig
     from training.proposer import propose
 
-    record = read_law_record(law)
+    record = read_law_for_plan(law, params=size, tokens=length)
     amounts = dict.fromkeys(record.laws.domains, 1.0) if tokens is None else dict(tokens)
     prior = {name: amount / sum(amounts.values()) for name, amount in amounts.items()}
-    convex = law_family(record.laws.method).convex
-    if not convex:
+    if not record.laws.is_convex:
         raise ValueError(
             f"{law}: {record.laws.method} is not convex: use `mixwright propose --solver "
             "candidates` for the weights, and plan without --law"

@@ -182,7 +182,7 @@ def _remarks(result: PlanView) -> list[str]:
         )
     if plan.beyond_runs is not None and plan.beyond_runs > 1:
         lines.append(
-            f"{plan.beyond_runs:.1f} times the largest run behind the law: an extrapolation, which "
+            f"{plan.beyond_runs:.3g} times the largest run behind the law: an extrapolation, which "
             "the intervals do not cover."
         )
     mixture = result.mixture

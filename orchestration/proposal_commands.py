@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from orchestration.command_errors import one_clear_error
-from orchestration.number_files import read_numbers, read_shares
+from orchestration.number_files import read_numbers, read_shares, read_tokens
 from orchestration.proposal_view import ProposalView, print_proposal, write_proposal
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ EPILOG = "\n\n".join(
         "--budget-tokens 1e12 --max-epochs 4 --kl 0.05 --out mixture.json",
         "mixwright propose law.json --do-no-harm harm.json --risk upper --width 0.1 --json",
         "mixwright propose law.json --within-runs 0.05 --out mixture.json",
+        "mixwright propose joint.json --params 1e9 --tokens 1e11 --out mixture.json",
     )
 )
 
@@ -69,8 +70,19 @@ def propose(
         typer.Option(help="Largest distance from the hull of the runs, 0 to 1; default: any."),
     ] = None,
     reuse: Annotated[Path | None, typer.Option(help="Earlier mixture whose ratios stay.")] = None,
+    coupling: Annotated[
+        float | None,
+        typer.Option(help="Choose again, too, what is coupled to the changed domains, 0 to 1."),
+    ] = None,
     scaling: Annotated[
         Path | None, typer.Option(help="scaling.json: prices worthless repeats.")
+    ] = None,
+    params: Annotated[
+        float | None, typer.Option(help="Of a joint law: parameters of the run to be trained.")
+    ] = None,
+    tokens_of_run: Annotated[
+        float | None,
+        typer.Option("--tokens", help="Of a joint law: its tokens; default: the budget."),
     ] = None,
     risk: Annotated[
         Literal["mean", "upper", "lower"], typer.Option(help="Figure to minimise.")
@@ -97,15 +109,16 @@ def propose(
 ) -> None:
     """Propose the mixture that lowers the loss most, within what the data allow."""
     with one_clear_error():
-        from training.law_record import read_law_record
+        from training.joint_record import read_law_at
         from training.proposal import ProposalConfig
         from training.proposal_limits import build_limits
         from training.proposer import availability_of, region_of
         from training.proposer import propose as find
         from training.scaling_laws.scaling_record import read_scaling_record
 
-        record = read_law_record(law)
-        tokens = None if available_tokens is None else read_numbers(available_tokens)
+        length = budget_tokens if tokens_of_run is None and params is not None else tokens_of_run
+        record = read_law_at(law, params=params, tokens=length)
+        tokens = None if available_tokens is None else read_tokens(available_tokens)
         config = ProposalConfig(
             kl=kl,
             max_epochs=_epochs(max_epochs, tokens, budget_tokens, worth=min_token_worth),
@@ -119,6 +132,7 @@ def propose(
         )
         natural, source = _prior(record, prior, tokens, forbid or [])
         drawn = _refits(record, refits)
+        kept = _reuse(reuse, coupling, record=record, prior=natural)
         proposal = find(
             record.laws,
             natural,
@@ -126,7 +140,7 @@ def propose(
             config=config,
             available_tokens=tokens,
             budget_tokens=budget_tokens,
-            reuse=None if reuse is None else _reuse(reuse),
+            reuse=kept,
             scaling=None if scaling is None else read_scaling_record(scaling).law,
             run_weights=record.table.weights,
         )
@@ -209,7 +223,27 @@ def _refits(record: "LawRecord", wanted: int) -> "tuple[FittedLaws, ...]":
     return bootstrap_laws(record.table, method=record.laws.method, num_refits=wanted)
 
 
-def _reuse(path: Path) -> "MixtureReuse":
+def _reuse(
+    path: Path | None, coupling: float | None, *, record: "LawRecord", prior: Mapping[str, float]
+) -> "MixtureReuse | None":
+    """What stays of an earlier mixture; domains coupled to the changed ones may not."""
+    from dataclasses import replace
+
+    from training.mixture_reuse import coupled_domains
+
+    if path is None:
+        if coupling is not None:
+            raise ValueError("--coupling belongs to --reuse: give both")
+        return None
+    reuse = _read_reuse(path)
+    if coupling is None:
+        return reuse
+    found = coupled_domains(record.laws, reuse.changed, mixture=prior, threshold=coupling)
+    typer.echo(f"coupled to {', '.join(reuse.changed)}: {', '.join(found) or 'none'}", err=True)
+    return replace(reuse, coupled=tuple(dict.fromkeys((*reuse.coupled, *found))))
+
+
+def _read_reuse(path: Path) -> "MixtureReuse":
     from pydantic import TypeAdapter, ValidationError
 
     from training.mixture_reuse import MixtureReuse

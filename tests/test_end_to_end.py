@@ -42,8 +42,11 @@ WHOLE_ASSETS = {
     "predicted_vs_actual",
     "cost_report",
 }
-ABSENT = {"skill_runs", "skill_graph", "reference_runs", "weight_runs"}
-"""The preset studies no skills and has no learners."""
+SKILL_ASSETS = {"skill_runs", "skill_graph"}
+LEARNER_ASSETS = {"reference_runs", "weight_runs"}
+TRANSFER_ASSETS = {"transfer_mixtures", "transfer_runs", "law_transfer"}
+ABSENT = SKILL_ASSETS | LEARNER_ASSETS | TRANSFER_ASSETS
+"""The preset studies no skills, has no learners and tests no second scale."""
 
 
 @pytest.fixture(scope="module", autouse=True)

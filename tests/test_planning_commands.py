@@ -138,6 +138,18 @@ def test_propose_takes_every_option(files, scaling):
     assert content["prior"]["math"] == pytest.approx(0.101 / 1.001)
 
 
+def test_what_is_coupled_to_the_changed_domains_is_chosen_again(files):
+    (files / "earlier.json").write_text(
+        '{"weights": {"web": 0.6, "code": 0.3}, "changed": ["math"]}'
+    )
+    asked = ("propose", "law.json", "--reuse", "earlier.json", "--coupling", "1", "--json")
+    result = invoke(files, *asked, "--out", "mixture.json")
+    assert result.exit_code == 0, result.output
+    assert result.stderr.strip() == "coupled to math: none"
+    weights = json.loads(result.stdout)["weights"]
+    assert weights["web"] == pytest.approx(2 * weights["code"])
+
+
 def test_propose_without_proof_says_so_and_forbids(files):
     result = invoke(
         files, "propose", "law.json", "--solver", "candidates", "--forbid", "math",
@@ -215,6 +227,14 @@ def bad(files, *arguments):
             "budget is 4.64e+10",
         ),
         (("--available-tokens", "tokens.json"), "belong together"),
+        (
+            ("--available-tokens", "few.json", "--budget-tokens", "1e9"),
+            "few.json: math: tokens must not be negative, got -1",
+        ),
+        (("--prior", "twice.json"), "twice.json: web stands there twice"),
+        (("--prior", "latin.json"), "latin.json: no JSON: it is not UTF-8"),
+        (("--reuse", "zero.json"), "zero.json: weights"),
+        (("--coupling", "0.5"), "--coupling belongs to --reuse"),
         (("--max-epochs", "4"), "needs --available-tokens"),
         (("--prior", "zero.json"), "zero.json: math: a share must be above 0, got 0"),
         (("--prior", "short.json"), "names ['code', 'web']"),
@@ -237,6 +257,7 @@ def bad(files, *arguments):
 def test_propose_refuses(files, arguments, message):
     contents = {
         "zero": {"web": 0.7, "code": 0.3, "math": 0},
+        "few": {"web": 1, "code": 1, "math": -1},
         "short": {"web": 0.7, "code": 0.3},
         "nan": {"web": 0.7, "code": 0.3, "math": float("nan")},
         "large": {"web": 0.7, "code": 0.3, "math": 0.5},
@@ -245,6 +266,8 @@ def test_propose_refuses(files, arguments, message):
     }
     for name, content in contents.items():
         (files / f"{name}.json").write_text(json.dumps(content))
+    (files / "twice.json").write_text('{"web": 0.7, "web": 0.7, "code": 0.2, "math": 0.1}')
+    (files / "latin.json").write_bytes('{"wéb": 1}'.encode("latin-1"))
     assert message in bad(files, "propose", "law.json", *arguments)
 
 
@@ -254,6 +277,8 @@ def test_propose_refuses(files, arguments, message):
         ((), "needs one budget"),
         (("--flops", "1e21", "--kwh", "3"), "needs one budget"),
         (("--flops", "-1"), "flops must be positive"),
+        (("--flops", "1"), "that is no model; raise the budget"),
+        (("--gpu-hours", "9", "--tokens-per-second", "9", "--pue", "0.5"), "at least 1, got 0.5"),
         (("--gpu-hours", "10"), "needs --tokens-per-second"),
         (("--money", "10", "--tokens-per-second", "9"), "needs the price"),
         (("--flops", "1e21", "--measured-params", "1e9"), "give both"),

@@ -9,6 +9,7 @@ from assets.presets import PRESETS, PresetError, config_digest, load_preset
 from quality.documents import CorpusError
 
 CI = yaml.safe_load((PRESETS / "ci.yaml").read_text())
+LONGER = CI["proxy"] | {"schedule": CI["proxy"]["schedule"] | {"steps": 1000}}
 CI["catalogue"] = str((PRESETS / CI["catalogue"]).resolve())
 
 
@@ -81,6 +82,16 @@ def test_fixed_weights_that_sum_to_one_are_a_method(tmp_path):
         (("law", "cubic"), "law: unknown law 'cubic'; choose one of ['additive'"),
         (("skills", {"seeds": [1, 1]}), "skills.seeds: a seed stands there twice in [1, 1]"),
         (("skills", {"pairs": False}), "skills.seeds: missing; add it"),
+        (("transfer", {"num_mixtures": 3}), "transfer.num_mixtures: Input should be greater than"),
+        (("transfer", {"num_mixtures": 13}), "transfer.num_mixtures: 13 of a swarm of 12 runs"),
+        (
+            ("transfer", {"num_mixtures": 4, "shape": CI["proxy"]}),
+            "transfer.shape is that of the proxies: a second scale must differ",
+        ),
+        (
+            ("transfer", {"num_mixtures": 4, "shape": LONGER}),
+            "transfer.shape: 256000 tokens lie outside 7680 (a proxy) to 20480 (a training run)",
+        ),
         (("plan/within_runs", 2), "plan.within_runs: Input should be less than or equal to 1"),
         (("seeds", []), "seeds: List should have at least 1 item"),
         (("seeds", [-1]), "seeds.0: Input should be greater than or equal to 0, got -1"),

@@ -118,3 +118,15 @@ def test_the_tolerance_is_that_of_the_rounding(tmp_path):
     # Three shares with four decimals may be off by 0.00015 in sum, not by 0.001.
     with pytest.raises(ValueError, match=r"sum to 0.999, not to 1 within rounding \(0.00015\)"):
         read_mixtures(write(tmp_path, "p_a,p_b,p_c\n0.3333,0.3333,0.3324\n"))
+
+
+def test_shares_that_go_together_are_named(tmp_path):
+    text = "run_id,p_a,p_b,p_c,loss_a\nx,0.5,0.25,0.25,1\ny,0.4,0.3,0.3,2\nz,0.2,0.4,0.4,3\n"
+    with pytest.raises(ValueError, match="columns p_b, p_c go together in all 3 rows"):
+        read_runs(write(tmp_path, text))
+    assert read_runs(write(tmp_path, text), for_fit=False)[0].run_ids == ("x", "y", "z")
+
+
+def test_a_prefix_alone_is_no_name(tmp_path):
+    with pytest.raises(ValueError, match="column p_: a name is missing after the prefix"):
+        read_runs(write(tmp_path, GOOD.replace("p_web", "p_")))

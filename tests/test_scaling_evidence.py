@@ -158,20 +158,23 @@ def test_runs_are_read(tmp_path):
     assert runs.run_ids == ("a", "b")
     np.testing.assert_allclose(runs.flops, [6e17, 1.2e18])
     path.write_text("params,tokens,loss\n1e8,1e9,3.0\n")
-    assert read_scaling_runs(path).run_ids == ("1",)
+    assert read_scaling_runs(path).run_ids == ("row1",)
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (GOOD.replace("2.9", "nan"), r"row 2 \(run b\), column loss: must be a finite"),
-        (GOOD.replace("2.9", ""), r"row 2 \(run b\), column loss: must be a finite"),
+        (GOOD.replace("2.9", "nan"), r"row 2 \(line 3, run b\), column loss: loss must be finite"),
+        (GOOD.replace("2.9", ""), r"row 2 .*, column loss: the loss is missing"),
         (GOOD.replace("2.9", "inf"), "row 2.*got inf"),
         (GOOD.replace("2e8", "-2e8"), "row 2.*column params"),
-        (GOOD.replace("2.9", "low"), "row 2, column loss: no number: 'low'"),
-        (GOOD.replace("b,", "a,"), r"column run_id: \['a'\] stand there more than once"),
+        (GOOD.replace("2.9", "low"), "row 2 .*, column loss: loss must be a number, got 'low'"),
+        (GOOD.replace("b,", "a,"), "rows 1 and 2 .*, column run_id: a occurs twice"),
+        (GOOD.replace("2.9", "2e6"), "row 2 .*loss must be at most 1e.06, got 2e.06"),
+        (GOOD.replace("2e8", "2e31"), "row 2 .*column params: number must be at most 1e.30"),
+        (GOOD.replace("b,", ","), r"row 2 \(line 3\), column run_id: empty"),
         (GOOD.replace("tokens", "length"), r"no column \['tokens'\]"),
-        ("", "no readable CSV"),
+        ("", "not a readable CSV"),
     ],
 )
 def test_bad_files(tmp_path, content, message):

@@ -8,19 +8,16 @@ import warnings
 from pathlib import Path
 
 import dagster as dg
-import numpy as np
 import pytest
 import yaml
+from toy_shards import publish_toy_shards
 
-from assets.gate_checks import run_gate
 from assets.lake import Lake
 from assets.launchers import TrainingLauncher
 from assets.partitions import DOMAINS
 from assets.presets import PRESETS
 from orchestration.definitions import defs
-from quality.gates import Criterion
 from training.run_file import load_run_config
-from training.shard_writer import write_token_shards
 
 TESTS = Path(__file__).parent
 SEEDS = (0, 1, 2)
@@ -28,30 +25,9 @@ NATURAL = {"method": "proportional"}
 LEARNERS = {"reference_runs", "weight_runs"}
 
 
-def documents(domain):
-    """Cyclic sequences; the first two domains share their tokens, so they help each other."""
-    number = max(0, DOMAINS.index(domain) - 1)
-    rng = np.random.default_rng(DOMAINS.index(domain))
-    for document in range(60):
-        tokens = 1 + 12 * number + (rng.integers(12) + np.arange(40)) % 12
-        yield f"{domain}/{document}", 120, tokens
-
-
-def publish_shards(lake):
-    for domain in DOMAINS:
-        draft = lake.draft_folder("token_shards", domain)
-        for split in ("train", "heldout"):
-            (draft / split).mkdir()
-            write_token_shards(
-                documents(domain),
-                draft / split,
-                vocab_size=1 + 12 * len(DOMAINS),
-                eos_id=0,
-                tokenizer_digest="toy",
-            )
-        shards = lake.publish(draft, asset="token_shards", partition=domain, recipe={})
-        passed = Criterion(name="toy", passed=True, observed=1, limit="1")
-        run_gate(lake, shards, "token_tables", lambda folder, passed=passed: (passed,))
+def tokens_of(domain):
+    """The first two domains share their tokens, so they help each other."""
+    return max(0, DOMAINS.index(domain) - 1)
 
 
 def make(root):
@@ -59,7 +35,7 @@ def make(root):
     from assets import skills
 
     lake = Lake(root=root)
-    publish_shards(lake)
+    publish_toy_shards(lake, tokens_of)
 
     def materialise(asset, key=None):
         with warnings.catch_warnings():

@@ -14,22 +14,19 @@ from dataclasses import replace
 from pathlib import Path
 
 import dagster as dg
-import numpy as np
 import pytest
+from toy_shards import publish_toy_shards
 
 from assets import pipes as pipes_module
 from assets import run_configs
 from assets import training_runs as training_runs_module
-from assets.gate_checks import run_gate
 from assets.lake import Lake
 from assets.launchers import LocalLauncher
 from assets.partitions import DOMAINS, TRAINING_RUNS
 from assets.run_configs import target_config, token_artifacts
 from assets.training_runs import PUBLISHED, training_runs
-from quality.gates import Criterion
 from training import run, run_folder
 from training.config import EvaluationConfig
-from training.shard_writer import write_token_shards
 
 TESTS = Path(__file__).parent
 (KEY,) = (key for key, one in TRAINING_RUNS.items() if one.label == "aioli")
@@ -49,32 +46,6 @@ def lengthen():
         evaluation=EvaluationConfig(rows_per_domain=2),
     )
     run_configs.PRESET = replace(run_configs.PRESET, target=target)
-
-
-def documents(domain):
-    """Cyclic sequences over the domain's own tokens, 41 with the end token."""
-    rng = np.random.default_rng(DOMAINS.index(domain))
-    first = 1 + 12 * DOMAINS.index(domain)
-    for number in range(60):
-        tokens = first + (rng.integers(12) + np.arange(40)) % 12
-        yield f"{domain}/{number}", 120, tokens
-
-
-def publish_shards(lake):
-    for domain in DOMAINS:
-        draft = lake.draft_folder("token_shards", domain)
-        for split in ("train", "heldout"):
-            (draft / split).mkdir()
-            write_token_shards(
-                documents(domain),
-                draft / split,
-                vocab_size=1 + 12 * len(DOMAINS),
-                eos_id=0,
-                tokenizer_digest="toy",
-            )
-        shards = lake.publish(draft, asset="token_shards", partition=domain, recipe={})
-        passed = Criterion(name="toy", passed=True, observed=1, limit="1")
-        run_gate(lake, shards, "token_tables", lambda folder, passed=passed: (passed,))
 
 
 def materialise(root):
@@ -109,7 +80,7 @@ def _long_runs(monkeypatch):
 @pytest.fixture
 def lake(tmp_path):
     lake = Lake(root=str(tmp_path / "lake"))
-    publish_shards(lake)
+    publish_toy_shards(lake)
     return lake
 
 
@@ -117,7 +88,7 @@ def lake(tmp_path):
 def uninterrupted(tmp_path_factory):
     """The run as it is when nothing happens."""
     lake = Lake(root=str(tmp_path_factory.mktemp("uninterrupted") / "lake"))
-    publish_shards(lake)
+    publish_toy_shards(lake)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(run_configs, "PRESET", run_configs.PRESET)
         lengthen()

@@ -149,6 +149,11 @@ def plan_compute(
             f"inference of {inference_tokens:g} tokens by {chosen:g} parameters takes the whole "
             f"budget of {flops:g} FLOPs: plan a smaller model"
         )
+    if tokens < 1 or chosen < 1:
+        raise ValueError(
+            f"a budget of {flops:g} FLOPs is spent on {chosen:.3g} parameters and {tokens:.3g} "
+            "tokens: that is no model; raise the budget"
+        )
     if data is not None:
         _require_data(record.law, tokens, data)
     return _plan(

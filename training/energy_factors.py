@@ -64,6 +64,18 @@ class EnergyFactors:
     price: Factor | None = None
     """Money per GPU-hour. None: unknown; there is no honest default."""
 
+    def __post_init__(self) -> None:
+        """Refuse a site that needs less than its machines.
+
+        Raises:
+            ValueError: The overhead is below 1.
+        """
+        if self.overhead.value < 1:
+            raise ValueError(
+                f"{self.overhead.unit} is power of the site over power of its machines: at least "
+                f"1, got {self.overhead.value:g}"
+            )
+
     @property
     def kwh_per_gpu_hour(self) -> float:
         """Energy of one GPU-hour at the socket of the site."""

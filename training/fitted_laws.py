@@ -17,6 +17,8 @@ from training.mixing_laws import LAWS
 from training.mixing_laws.interface import ConvexLaw, Law, LawFamily, Runs
 from training.run_table import RunTable
 
+SLICE = "joint_slice"
+"""Method of laws that are a joint law at one scale (`joint_laws`): convex, fitted there."""
 BLOCK_REFITS = 20
 """Refits of a small law that are solved as one stack; large laws are refitted one by one."""
 
@@ -37,7 +39,7 @@ class FittedLaws:
     """Laws of all evaluation domains."""
 
     method: str
-    """Key of `LAWS`."""
+    """Key of `LAWS`, or `SLICE`."""
     domains: tuple[str, ...]
     """D training domains: order of the weights."""
     eval_domains: tuple[str, ...]
@@ -49,6 +51,11 @@ class FittedLaws:
         """Map weights of shape (N, D) to losses of shape (N, E), nats per token."""
         return np.column_stack([law.predict(weights) for law in self.laws])
 
+    @property
+    def is_convex(self) -> bool:
+        """Whether a minimum on the simplex can be proven to be global."""
+        return self.method == SLICE or law_family(self.method).convex
+
     def convex_laws(self) -> tuple[ConvexLaw, ...]:
         """The laws with their derivatives, for a minimiser.
 
@@ -56,7 +63,7 @@ class FittedLaws:
             ValueError: The family is not convex: a minimiser could stop at a local optimum.
         """
         convex = tuple(law for law in self.laws if isinstance(law, ConvexLaw))
-        if not law_family(self.method).convex or len(convex) < len(self.laws):
+        if not self.is_convex or len(convex) < len(self.laws):
             names = sorted(name for name, family in LAWS.items() if family.convex)
             raise ValueError(
                 f"{self.method} is not convex in the weights, so no optimum can be proven: "

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from training.arrays import Floats
 from training.law_evidence import spearman
 from training.law_record import LawRecord
 from training.run_table import RunTable
@@ -52,11 +53,24 @@ def score_given(record: LawRecord, table: RunTable) -> dict[str, GivenScores]:
             f"rows over {table.domains} with losses of {table.eval_domains}, the laws know "
             f"{laws.domains} and {laws.eval_domains}"
         )
-    predicted = laws.predict(table.weights)
     low, high = record.intervals(table.weights, of_run=True)
+    return score_predictions(table, laws.predict(table.weights), low=low, high=high)
+
+
+def score_predictions(
+    table: RunTable, predicted: Floats, *, low: Floats, high: Floats
+) -> dict[str, GivenScores]:
+    """Score predictions of every evaluation domain.
+
+    Args:
+        table: Rows, N of them.
+        predicted: Shape (N, E), nats per token, in the order of the table.
+        low: Lower ends of the intervals of one run, the same shape.
+        high: Upper ends.
+    """
     ranks = spearman(predicted.T, table.losses.T)
     scores = {}
-    for column, name in enumerate(laws.eval_domains):
+    for column, name in enumerate(table.eval_domains):
         observed, error = table.losses[:, column], predicted[:, column] - table.losses[:, column]
         pick = int(predicted[:, column].argmin())
         inside = (observed >= low[:, column]) & (observed <= high[:, column])

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from training.arrays import Floats
 from training.fitted_laws import FittedLaws, bootstrap_laws, fit_laws, law_family
+from training.joint_laws import FORMS
 from training.law_choice import LawChoice, choose_law
 from training.law_evidence import EvidenceConfig, LawEvidence, gather_evidence, judge_predictions
 from training.law_gate import LawGateConfig, LawVerdict, judge_law
@@ -36,14 +37,14 @@ class LawFit:
 
 
 def law_key(name: str) -> str:
-    """The key of `LAWS` for a name as a person writes it: `log-linear` -> `log_linear`.
+    """The key of `LAWS` or `FORMS` for a name as people write it: `log-linear` -> `log_linear`.
 
     Raises:
         ValueError: There is no such law.
     """
     key = name.strip().lower().replace("-", "_")
-    if key not in LAWS and key != CHOOSE:
-        names = ", ".join(sorted(known.replace("_", "-") for known in LAWS))
+    if key not in LAWS and key not in FORMS and key != CHOOSE:
+        names = ", ".join(sorted(known.replace("_", "-") for known in (*LAWS, *FORMS)))
         raise ValueError(f"unknown law {name!r}: choose {CHOOSE}, or one of {names}")
     return key
 

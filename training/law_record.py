@@ -177,8 +177,10 @@ def read_law_record(path: Path) -> LawRecord:
         raise ValueError(f"{path}: no JSON: {error}") from error
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
+        where = ".".join(map(str, first["loc"])) or "content"
         raise ValueError(f"{path}: not a law file: {where}: {first['msg']}") from error
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: no JSON: it is not UTF-8 text") from error
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
 

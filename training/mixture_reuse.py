@@ -13,16 +13,17 @@ Shapes: D domains, V coordinates: the virtual one (where there is one), then the
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
+from pydantic import ConfigDict
+from pydantic.dataclasses import dataclass
 
 from training.arrays import Floats
 from training.fitted_laws import FittedLaws
 from training.simplex_minimiser import ConvexFunction
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True, config=ConfigDict(extra="forbid"))
 class MixtureReuse:
     """What is kept of an earlier mixture."""
 

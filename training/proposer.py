@@ -37,7 +37,7 @@ import numpy as np
 from scipy.special import rel_entr
 
 from training.arrays import Floats
-from training.fitted_laws import FittedLaws, law_family
+from training.fitted_laws import FittedLaws
 from training.law_evidence import Interval
 from training.mixture_reuse import MixtureReuse
 from training.proposal import Proposal, ProposalConfig
@@ -119,7 +119,7 @@ def _require_laws(laws: FittedLaws, refits: Sequence[FittedLaws], config: Propos
         raise ValueError(f"intervals need at least {MIN_REFITS} refits, got {len(refits)}")
     if any((r.domains, r.eval_domains) != (laws.domains, laws.eval_domains) for r in refits):
         raise ValueError("laws and refits must share domains and eval_domains, in one order")
-    if config.solver == "certified" and not law_family(laws.method).convex:
+    if config.solver == "certified" and not laws.is_convex:
         raise ValueError(
             f"the law {laws.method} is not convex, so no optimum can be proven: choose the solver "
             "'candidates', a search that proves nothing, or a convex law"

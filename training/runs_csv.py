@@ -10,7 +10,6 @@ their sum, and a note says so. Beyond it something else is wrong with them.
 Shapes: N runs, D training domains, E evaluation domains.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
@@ -20,9 +19,18 @@ import numpy as np
 import polars as pl
 
 from training.arrays import Floats
+from training.csv_cells import (
+    LARGEST_LOSS,
+    RUN_ID,
+    numbers_of,
+    read_cells,
+    read_numbers,
+    read_run_ids,
+    require_cells,
+    row_of,
+)
 from training.run_table import RunTable
 
-RUN_ID = "run_id"
 LARGEST_ROUNDING = 0.01
 EXACT = 1e-6
 """Sums this near to 1 are called exact; they are divided by all the same."""
@@ -57,6 +65,7 @@ def read_runs(
     domains: Sequence[str] | None = None,
     targets: Sequence[str] | None = None,
     for_fit: bool = True,
+    numbered: bool = False,
 ) -> tuple[RunTable, tuple[str, ...]]:
     """Read every row of a file of finished runs, and what was done to them.
 
@@ -67,6 +76,7 @@ def read_runs(
             all that have the prefix.
         targets: Evaluation domains wanted. None: all that have the prefix.
         for_fit: A column with one value is an error, since nothing can be learned from it.
+        numbered: Rows are numbered, not named: a run may have several.
 
     Raises:
         ValueError: The file is unreadable or empty; a column is missing, unknown or constant; a
@@ -74,10 +84,10 @@ def read_runs(
             not sum to 1; a loss is missing, not positive or not finite. It names row and column.
     """
     columns = columns or CsvColumns()
-    frame = _read_text(path)
-    rows = read_mixtures(path, columns.weights_prefix, domains=domains)
-    names = tuple(domains or _named(frame, columns.weights_prefix))
-    found = _named(frame, columns.losses_prefix)
+    frame = read_cells(path)
+    rows = read_mixtures(path, columns.weights_prefix, domains=domains, numbered=numbered)
+    names = tuple(domains or _named(path, frame, columns.weights_prefix))
+    found = _named(path, frame, columns.losses_prefix)
     wanted = tuple(found if targets is None else targets)
     if not wanted:
         raise ValueError(
@@ -91,11 +101,16 @@ def read_runs(
                 f"{', '.join(found) or 'none'}"
             )
     cells = [f"{columns.losses_prefix}{target}" for target in wanted]
-    losses = _numbers(path, frame, cells, rows.run_ids, what="loss")
-    _require(path, losses > 0, losses, cells, rows.run_ids, what="loss", rule="must be positive")
+    losses = read_numbers(path, frame, cells, rows.run_ids, what="loss")
+    for good, rule in (
+        (losses > 0, "loss must be positive"),
+        (losses <= LARGEST_LOSS, f"loss must be at most {LARGEST_LOSS:g} nats per token"),
+    ):
+        require_cells(path, good, losses, cells, rows.run_ids, rule=rule)
     if for_fit:
         shares = [f"{columns.weights_prefix}{name}" for name in names]
         _require_variation(path, rows.weights, shares)
+        _require_rank(path, rows.weights, shares)
         _require_variation(path, losses, cells)
     table = RunTable(
         run_ids=rows.run_ids,
@@ -108,7 +123,11 @@ def read_runs(
 
 
 def read_mixtures(
-    path: Path, weights_prefix: str = "p_", *, domains: Sequence[str] | None = None
+    path: Path,
+    weights_prefix: str = "p_",
+    *,
+    domains: Sequence[str] | None = None,
+    numbered: bool = False,
 ) -> MixtureRows:
     """Read the mixtures of a file; losses are not looked at.
 
@@ -116,12 +135,13 @@ def read_mixtures(
         path: CSV file with a header.
         weights_prefix: Of the columns with shares.
         domains: Training domains that must be there and no others. None: all with the prefix.
+        numbered: As `read_runs`.
 
     Raises:
         ValueError: As `read_runs`, for run ids and shares.
     """
-    frame = _read_text(path)
-    found = _named(frame, weights_prefix)
+    frame = read_cells(path)
+    found = _named(path, frame, weights_prefix)
     names = found if domains is None else list(domains)
     if not names:
         raise ValueError(
@@ -136,17 +156,17 @@ def read_mixtures(
                 f"{path}: column {weights_prefix}{name} is no domain of the law "
                 f"({', '.join(names)})"
             )
-    run_ids = _run_ids(path, frame)
+    run_ids = numbers_of(frame) if numbered else read_run_ids(path, frame)
     cells = [f"{weights_prefix}{name}" for name in names]
-    shares = _numbers(path, frame, cells, run_ids, what="share")
-    rule = "must not be negative"
-    _require(path, shares >= 0, shares, cells, run_ids, what="share", rule=rule)
+    shares = read_numbers(path, frame, cells, run_ids, what="share")
+    rule = "share must not be negative"
+    require_cells(path, shares >= 0, shares, cells, run_ids, rule=rule)
     tolerance = _rounding(frame.select(cells))
     sums = shares.sum(axis=1)
     for row, total in enumerate(sums):
         if abs(total - 1) > tolerance:
             raise ValueError(
-                f"{path}: {_where(row, run_ids)}, columns {weights_prefix}*: shares sum to "
+                f"{path}: {row_of(row, run_ids)}, columns {weights_prefix}*: shares sum to "
                 f"{total:.6g}, not to 1 within rounding ({tolerance:.2g}); write shares, not counts"
             )
     notes = []
@@ -156,83 +176,16 @@ def read_mixtures(
             f"{path.name}: shares of {rounded.sum()} of {len(sums)} rows are rounded (sums "
             f"{sums.min():.6g} to {sums.max():.6g}); each row was divided by its sum"
         )
-    if RUN_ID not in frame.columns:
+    if RUN_ID not in frame.columns and not numbered:
         notes.append(f"{path.name}: no column {RUN_ID}; rows are numbered from row1")
     return MixtureRows(run_ids=run_ids, weights=shares / sums[:, None], notes=tuple(notes))
 
 
-def _read_text(path: Path) -> pl.DataFrame:
-    """The file with every cell as the text that stands there."""
-    if not path.is_file():
-        raise ValueError(f"{path}: no such file")
-    try:
-        frame = pl.read_csv(path, infer_schema=False)
-    except (pl.exceptions.PolarsError, UnicodeDecodeError) as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"{path}: not a readable CSV file: {reason}") from error
-    if frame.height == 0:
-        raise ValueError(f"{path}: no rows below the header")
-    doubled = [name for name in frame.columns if "_duplicated_" in name]
-    if doubled:
-        name = doubled[0].split("_duplicated_")[0]
-        raise ValueError(f"{path}: column {name} occurs twice in the header")
-    return frame.rename(str.strip)
-
-
-def _named(frame: pl.DataFrame, prefix: str) -> list[str]:
+def _named(path: Path, frame: pl.DataFrame, prefix: str) -> list[str]:
+    """What follows the prefix in the names of columns."""
+    if prefix in frame.columns:
+        raise ValueError(f"{path}: column {prefix}: a name is missing after the prefix")
     return [name.removeprefix(prefix) for name in frame.columns if name.startswith(prefix)]
-
-
-def _run_ids(path: Path, frame: pl.DataFrame) -> tuple[str, ...]:
-    if RUN_ID not in frame.columns:
-        return tuple(f"row{number}" for number in range(1, frame.height + 1))
-    first: dict[str, int] = {}
-    for row, name in enumerate(frame[RUN_ID]):
-        if name is None or not name.strip():
-            raise ValueError(f"{path}: row {row + 1} (line {row + 2}), column {RUN_ID}: empty")
-        if name in first:
-            raise ValueError(
-                f"{path}: rows {first[name] + 1} and {row + 1} (lines {first[name] + 2} and "
-                f"{row + 2}), column {RUN_ID}: {name} occurs twice; keep one row per run"
-            )
-        first[name] = row
-    return tuple(first)
-
-
-def _numbers(
-    path: Path, frame: pl.DataFrame, cells: Sequence[str], run_ids: Sequence[str], *, what: str
-) -> Floats:
-    """The named columns as finite numbers, shape (N, number of columns)."""
-    values = np.empty((frame.height, len(cells)))
-    for column, name in enumerate(cells):
-        for row, text in enumerate(frame[name]):
-            where = f"{path}: {_where(row, run_ids)}, column {name}"
-            if text is None or not text.strip():
-                raise ValueError(f"{where}: the {what} is missing; fill it in or leave the row out")
-            try:
-                values[row, column] = float(text)
-            except ValueError as error:
-                raise ValueError(f"{where}: {what} must be a number, got {text!r}") from error
-            if not math.isfinite(values[row, column]):
-                raise ValueError(f"{where}: {what} must be finite, got {text.strip()}")
-    return values
-
-
-def _require(
-    path: Path,
-    good: np.ndarray[tuple[int, ...], np.dtype[np.bool_]],
-    values: Floats,
-    cells: Sequence[str],
-    run_ids: Sequence[str],
-    *,
-    what: str,
-    rule: str,
-) -> None:
-    for row, column in np.argwhere(~good)[:1]:
-        raise ValueError(
-            f"{path}: {_where(row, run_ids)}, column {cells[column]}: {what} {rule}, got "
-            f"{values[row, column]:.6g}"
-        )
 
 
 def _require_variation(path: Path, values: Floats, cells: Sequence[str]) -> None:
@@ -242,6 +195,18 @@ def _require_variation(path: Path, values: Floats, cells: Sequence[str]) -> None
                 f"{path}: column {name} is {values[0, column]:.6g} in all {len(values)} rows: "
                 "nothing can be learned about it; leave the column out or add runs that vary it"
             )
+
+
+def _require_rank(path: Path, weights: Floats, columns: Sequence[str]) -> None:
+    """Refuse shares that go together in all rows: no law can tell which of them did it."""
+    _, sizes, axes = np.linalg.svd(weights)
+    if len(sizes) < len(columns) or sizes[-1] > 1e-9 * sizes[0]:
+        return  # too few rows are refused where it is known how many are needed
+    bound = [name for name, part in zip(columns, axes[-1], strict=True) if abs(part) > 1e-6]
+    raise ValueError(
+        f"{path}: columns {', '.join(bound)} go together in all {len(weights)} rows: nothing can "
+        "be learned about each; merge them into one domain, or add runs that vary them alone"
+    )
 
 
 def _rounding(shares: pl.DataFrame) -> float:
@@ -254,7 +219,3 @@ def _rounding(shares: pl.DataFrame) -> float:
             return EXACT
         decimals = max(decimals, -exponent if isinstance(exponent, int) else 0)
     return float(np.clip(shares.width * 0.5 * 10.0**-decimals, EXACT, LARGEST_ROUNDING))
-
-
-def _where(row: int, run_ids: Sequence[str]) -> str:
-    return f"row {row + 1} (line {row + 2}, run {run_ids[row]})"

@@ -1,15 +1,21 @@
 """Table of finished runs of several sizes and lengths: what a scaling law is fitted on."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from training.arrays import Floats
+from training.csv_cells import (
+    LARGEST_LOSS,
+    LARGEST_SIZE,
+    read_cells,
+    read_numbers,
+    read_run_ids,
+    require_cells,
+)
 
 NAMES = {"params": "params", "tokens": "tokens", "losses": "loss"}
 
@@ -79,38 +85,24 @@ def read_scaling_runs(
         loss: Column of the held-out loss, nats per token.
 
     Raises:
-        ValueError: No such file, a column is missing or holds text, a value is missing, NaN,
-            infinite or not positive, or a run id stands there twice.
+        ValueError: No readable file, a column is missing or holds text, a value is missing, NaN,
+            infinite, not positive or absurdly large, or a run id is empty or stands there twice.
     """
-    if not path.is_file():
-        raise ValueError(f"{path}: no such file")
-    try:
-        frame = pl.read_csv(path, infer_schema_length=None, schema_overrides={"run_id": pl.String})
-    except pl.exceptions.PolarsError as error:
-        raise ValueError(f"{path}: no readable CSV: {error}") from error
     columns = {"params": params, "tokens": tokens, "losses": loss}
+    frame = read_cells(path)
     missing = [name for name in columns.values() if name not in frame.columns]
     if missing:
         raise ValueError(f"{path}: no column {missing}; there are {frame.columns}")
-    ids = frame["run_id"] if "run_id" in frame.columns else range(1, len(frame) + 1)
-    run_ids = tuple(str(one) for one in ids)
-    try:
-        return ScalingRuns(
-            run_ids=run_ids,
-            params=_numbers(frame, params),
-            tokens=_numbers(frame, tokens),
-            losses=_numbers(frame, loss),
-            columns=columns,
-        )
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
-
-
-def _numbers(frame: pl.DataFrame, column: str) -> Floats:
-    values = []
-    for row, raw in enumerate(frame[column].to_list(), start=1):
-        try:
-            values.append(math.nan if raw is None else float(raw))
-        except ValueError as error:
-            raise ValueError(f"row {row}, column {column}: no number: {raw!r}") from error
-    return np.array(values, dtype=np.float64)
+    run_ids = read_run_ids(path, frame)
+    values = {}
+    for field_name, column in columns.items():
+        what = "loss" if field_name == "losses" else "number"
+        most = LARGEST_LOSS if field_name == "losses" else LARGEST_SIZE
+        cells = read_numbers(path, frame, [column], run_ids, what=what)
+        for good, rule in (
+            (cells > 0, "must be > 0"),
+            (cells <= most, f"must be at most {most:g}"),
+        ):
+            require_cells(path, good, cells, [column], run_ids, rule=f"{what} {rule}")
+        values[field_name] = cells[:, 0]
+    return ScalingRuns(run_ids=run_ids, columns=columns, **values)

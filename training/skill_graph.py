@@ -144,8 +144,8 @@ def learn_skill_graph(
     Raises:
         ValueError: The design is not complete: a seed lacks a run that the method needs.
     """
-    if min_weight < 0:
-        raise ValueError(f"min_weight must not be negative, got {min_weight}")
+    if not (math.isfinite(min_weight) and min_weight >= 0):
+        raise ValueError(f"min_weight must be finite and not negative, got {min_weight}")
     method = method or ("brute_force" if runs.has_pairs else "linear")
     per_seed = _linear(runs) if method == "linear" else _brute_force(runs)
     found = seed_intervals(per_seed, level=level)

@@ -9,9 +9,20 @@ from pathlib import Path
 
 import polars as pl
 
+from training.csv_cells import (
+    LARGEST_LOSS,
+    RUN_ID,
+    place_of,
+    read_cells,
+    read_number,
+    read_run_ids,
+)
+
 WEIGHTS_PREFIX = "p_"
 LOSSES_PREFIX = "loss_"
 INITIAL_PREFIX = "initial_loss_"
+WHOLE = ("seed", "steps")
+LARGEST_WHOLE = 2**53
 SUM_TOLERANCE = 1e-3
 """How far rounded shares may sum from one."""
 
@@ -34,12 +45,44 @@ def read_table(path: Path) -> pl.DataFrame:
     Raises:
         ValueError: The file is missing or no such table.
     """
+    if path.suffix != ".parquet":
+        return _numbered(path, read_cells(path))
     try:
-        if path.suffix == ".parquet":
-            return pl.read_parquet(path)
-        return pl.read_csv(path, infer_schema_length=None)
+        return pl.read_parquet(path)
     except (OSError, pl.exceptions.PolarsError) as error:
-        raise ValueError(f"{path}: cannot be read as a table of runs: {error}") from error
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"{path}: cannot be read as a table of runs: {reason}") from error
+
+
+def _numbered(path: Path, frame: pl.DataFrame) -> pl.DataFrame:
+    """Cells of CSV as numbers where numbers belong; an empty one stays empty, to be named later."""
+    run_ids = read_run_ids(path, frame)
+    series = []
+    for name in frame.columns:
+        if name == RUN_ID:
+            series.append(pl.Series(name, run_ids))
+        elif name in WHOLE or name.startswith((WEIGHTS_PREFIX, LOSSES_PREFIX, INITIAL_PREFIX)):
+            cells = [
+                _number(raw, place_of(path, row, run_ids, name), whole=name in WHOLE)
+                for row, raw in enumerate(frame[name])
+            ]
+            kind = pl.Int64 if name in WHOLE else pl.Float64
+            series.append(pl.Series(name, cells, dtype=pl.Float64).cast(kind))
+        else:
+            series.append(frame[name])
+    return pl.DataFrame(series)
+
+
+def _number(raw: str | None, place: str, *, whole: bool) -> float | None:
+    if raw is None or not raw.strip():
+        return None
+    try:
+        number = read_number(raw)
+    except ValueError as error:
+        raise ValueError(f"{place}: a number is needed: it {error}") from error
+    if whole and (number != int(number) or abs(number) > LARGEST_WHOLE):
+        raise ValueError(f"{place}: a whole number is needed, got {raw.strip()}")
+    return number
 
 
 def find_columns(names: Sequence[str]) -> SkillColumns:
@@ -85,12 +128,14 @@ def checked_table(frame: pl.DataFrame, columns: SkillColumns) -> pl.DataFrame:
     ids = frame["run_id"]
     if ids.is_duplicated().any():
         raise ValueError(f"run_id {ids.filter(ids.is_duplicated())[0]!r} occurs twice")
-    for name in ("seed", "steps", *weights, *losses):
-        _require_numbers(frame, name, whole=name in ("seed", "steps"))
+    for name in (*WHOLE, *weights, *losses):
+        _require_numbers(frame, name, whole=name in WHOLE)
     for name in weights:
         _require(frame, name, frame[name] >= 0, "a share must not be negative")
     for name in losses:
         _require(frame, name, frame[name] > 0, "a loss must be positive")
+        most = f"a loss must be at most {LARGEST_LOSS:g} nats per token"
+        _require(frame, name, frame[name] <= LARGEST_LOSS, most)
     _require(frame, "steps", frame["steps"] >= 0, "steps must not be negative")
     total = frame.select(pl.sum_horizontal(weights)).to_series()
     on_simplex = ((total - 1).abs() <= SUM_TOLERANCE) | (frame["steps"] == 0)
@@ -116,5 +161,6 @@ def _require(frame: pl.DataFrame, name: str, holds: pl.Series, rule: str) -> Non
     if not holds.all():
         row = int((~holds).arg_max() or 0)
         raise ValueError(
-            f"run {frame['run_id'][row]!r}, column {name}: {rule}, got {frame[name][row]!r}"
+            f"row {row + 1} (run {frame[RUN_ID][row]!r}), column {name}: {rule}, got "
+            f"{frame[name][row]!r}"
         )

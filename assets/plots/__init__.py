@@ -7,6 +7,7 @@ from assets.plots.corpus_plots import (
     plot_histograms,
     plot_tokens,
 )
+from assets.plots.curve_plots import plot_critical_share, plot_extended_curves
 from assets.plots.evaluation_plots import (
     MethodDifference,
     PredictedLoss,
@@ -28,6 +29,7 @@ from assets.plots.plot_style import as_data_uri, as_markdown
 from assets.plots.scaling_plots import plot_isoflop_curve, plot_scaling_fit
 from assets.plots.skill_plots import plot_skill_graph
 from assets.plots.training_plots import plot_sampling_weights, plot_training_losses
+from assets.plots.transfer_plots import plot_transfer
 
 __all__ = [
     "Estimate",
@@ -39,9 +41,11 @@ __all__ = [
     "plot_cleaning",
     "plot_corpus_profile",
     "plot_cost",
+    "plot_critical_share",
     "plot_dropped",
     "plot_estimates",
     "plot_evaluation",
+    "plot_extended_curves",
     "plot_histograms",
     "plot_isoflop_curve",
     "plot_law_fit",
@@ -56,4 +60,5 @@ __all__ = [
     "plot_swarm",
     "plot_tokens",
     "plot_training_losses",
+    "plot_transfer",
 ]

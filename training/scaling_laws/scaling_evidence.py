@@ -115,10 +115,12 @@ def gather_scaling_evidence(
 
     Raises:
         ScalingFitError: As `fit_chinchilla`, or more than 2 % of the refits determine no law.
-        ValueError: `num_refits` is too small.
+        ValueError: `num_refits` is too small, or the level out of range.
     """
-    if num_refits < 100:
-        raise ValueError(f"num_refits must be at least 100, got {num_refits}")
+    if num_refits < 100 or not 0 < level < 1:
+        raise ValueError(
+            f"num_refits must be at least 100 and the level in (0, 1), got {num_refits} and {level}"
+        )
     fit = fit_chinchilla(runs)
     rng = np.random.default_rng(seed)
     num_runs = len(runs.losses)

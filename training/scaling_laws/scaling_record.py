@@ -109,7 +109,7 @@ def read_scaling_record(path: Path) -> ScalingRecord:
     if not path.is_file():
         raise ValueError(f"{path}: no such file")
     try:
-        record = _Record.model_validate_json(path.read_text(encoding="utf-8"))
+        record = _Record.model_validate_json(path.read_bytes())
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"]) or "content"
