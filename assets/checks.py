@@ -12,6 +12,7 @@ from assets.gate_checks import make_gate_check
 from assets.partitions import CATALOGUE, PRESET, corpus_partitions, domain_partitions
 from quality.coverage import judge_coverage
 from quality.gates import Criterion
+from quality.suites import contamination as contamination_suite
 from quality.suites import token_shards
 
 
@@ -58,6 +59,18 @@ coverage = make_gate_check(
     ),
     partitions_def=corpus_partitions,
 )
+contamination = make_gate_check(
+    "contaminated_documents",
+    "contamination",
+    description="Every evaluation item was looked for and would be found; no leak is left.",
+    judge=lambda folder: contamination_suite.judge(
+        folder,
+        contamination_suite.ContaminationLimits(
+            heldout_overlap=PRESET.contamination.heldout_overlap
+        ),
+    ),
+    partitions_def=corpus_partitions,
+)
 token_tables = make_gate_check(
     "token_shards",
     "token_tables",
@@ -68,7 +81,7 @@ token_tables = make_gate_check(
 whole_corpus = make_gate_check(
     "shard_profile",
     "whole_corpus",
-    description="No document twice, no held-out text in training, one tokenizer everywhere.",
+    description="No document twice, no held-out text or leak trained on, one tokenizer everywhere.",
 )
 
 

@@ -45,6 +45,7 @@ COSTED = (
     "duplicate_clusters",
     "cluster_members",
     "heldout_sets",
+    "contaminated_documents",
     "tokenizer",
     "token_shards",
     "shard_profile",

@@ -10,8 +10,8 @@ from assets.partitions import (
     OWNERS,
     PRESET,
     corpora_of,
+    corpus_domain_partitions,
     corpus_to_domain,
-    domain_partitions,
     settings_of,
 )
 from assets.preparation import GROUP, cleaned_shards
@@ -21,7 +21,7 @@ from quality.heldout import choose_heldout
 
 @dg.asset(
     group_name=GROUP,
-    partitions_def=domain_partitions,
+    partitions_def=corpus_domain_partitions,
     deps=[
         dg.AssetDep(cleaned_shards, partition_mapping=corpus_to_domain),
         dg.AssetDep(cluster_members, partition_mapping=corpus_to_domain),

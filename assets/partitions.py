@@ -5,8 +5,10 @@ loads: `MIXWRIGHT_PRESET` names the preset (default: demo).
 """
 
 import os
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from itertools import combinations
+from pathlib import Path
 
 import dagster as dg
 
@@ -20,7 +22,10 @@ from training.swarm import read_swarm, run_key
 
 PRESET: Preset = load_preset(os.environ.get("MIXWRIGHT_PRESET", "demo"))
 CATALOGUE: dict[str, Corpus] = load_catalogue(PRESET.catalogue)
-DOMAINS: tuple[str, ...] = tuple(sorted({corpus.domain for corpus in CATALOGUE.values()}))
+CORPUS_DOMAINS: tuple[str, ...] = tuple(sorted({corpus.domain for corpus in CATALOGUE.values()}))
+"""Domains that corpora are of: held-out text is chosen within each."""
+DOMAINS: tuple[str, ...] = CORPUS_DOMAINS
+"""Domains that models are trained on."""
 OWNERS = ["team:mixwright"]
 
 
@@ -84,6 +89,7 @@ def _skill_runs() -> list[SkillRun]:
 SKILL_RUNS: dict[str, SkillRun] = {run.key: run for run in _skill_runs()}
 
 corpus_partitions = dg.StaticPartitionsDefinition(list(CATALOGUE))
+corpus_domain_partitions = dg.StaticPartitionsDefinition(list(CORPUS_DOMAINS))
 domain_partitions = dg.StaticPartitionsDefinition(list(DOMAINS))
 proxy_run_partitions = dg.DynamicPartitionsDefinition(name="proxy_run")
 skill_run_partitions = dg.StaticPartitionsDefinition(list(SKILL_RUNS))
@@ -99,6 +105,7 @@ _OF_CORPORA = (
     "cleaned_shards",
     "fingerprints",
     "cluster_members",
+    "contaminated_documents",
 )
 """Assets with one partition per corpus."""
 
@@ -112,7 +119,9 @@ def current_partitions(lake: Lake, asset: str) -> list[str]:
     """Partitions that an asset has under this preset; the lake may hold those of others too."""
     if asset in _OF_CORPORA:
         return list(CATALOGUE)
-    if asset in ("heldout_sets", "token_shards"):
+    if asset == "heldout_sets":
+        return list(CORPUS_DOMAINS)
+    if asset == "token_shards":
         return list(DOMAINS)
     if asset == "proxy_runs":
         design = lake.find("swarm")
@@ -148,6 +157,10 @@ def settings_of(asset: str, partition: str | None) -> str:
     if asset in ("heldout_sets", "token_shards"):
         assert partition is not None
         return config_digest(corpora_of(partition))
+    if asset == "contaminated_documents":
+        return config_digest(
+            list(CORPUS_DOMAINS), evaluation_stamps(PRESET.contamination.evaluations)
+        )
     if asset == "duplicate_clusters":
         return config_digest(list(CATALOGUE))
     return ""
@@ -158,7 +171,17 @@ def _source_stamp(corpus: Corpus) -> list[tuple[str, int, int]]:
     path = corpus.source.get("path")
     if path is None:
         return []
-    root = corpus.folder / str(path)
+    return _stamps(corpus.folder / str(path))
+
+
+def evaluation_stamps(
+    evaluations: Mapping[str, Path],
+) -> dict[str, list[tuple[str, int, int]]]:
+    """Name, size and change time of the files of each evaluation that the user names."""
+    return {name: _stamps(path) for name, path in sorted(evaluations.items())}
+
+
+def _stamps(root: Path) -> list[tuple[str, int, int]]:
     files = sorted(file for file in root.rglob("*") if file.is_file()) if root.is_dir() else [root]
     return [
         (file.relative_to(root).as_posix(), file.stat().st_size, file.stat().st_mtime_ns)

@@ -13,6 +13,7 @@ from pydantic.dataclasses import dataclass
 
 from quality.catalogue import load_catalogue
 from quality.cleaning_profiles import find_profile
+from quality.contamination import ContaminationConfig
 from quality.dedup.clusters import DeduplicationConfig
 from quality.heldout import HeldoutConfig
 from training.config import (
@@ -109,6 +110,8 @@ class Preset:
     """How the skill graph is learnt, by trainings of the shape of the proxies. None: it is not."""
     deduplication: DeduplicationConfig = DeduplicationConfig()
     """What counts as a copy, and of which corpora the copies stay."""
+    contamination: ContaminationConfig = ContaminationConfig()
+    """What training text must not hold: held-out documents, and evaluations of the user."""
     seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
     """Each method runs once with each seed; comparisons are paired over them."""
 
@@ -173,6 +176,7 @@ def load_preset(name: str) -> Preset:
     content.setdefault("name", path.stem)
     if "catalogue" in content:
         content["catalogue"] = path.parent / str(content["catalogue"])
+    _resolve_evaluations(content, path.parent)
     try:
         preset = TypeAdapter(Preset).validate_json(json.dumps(content, default=str))
     except ValidationError as error:
@@ -181,6 +185,14 @@ def load_preset(name: str) -> Preset:
     _require_priority(preset, path)
     _require_profiles(preset)
     return preset
+
+
+def _resolve_evaluations(content: dict[str, object], folder: Path) -> None:
+    """Make the paths of evaluations relative to the preset's file."""
+    contamination = content.get("contamination")
+    named = contamination.get("evaluations") if isinstance(contamination, dict) else None
+    if isinstance(named, dict):
+        named.update({name: str(folder / str(value)) for name, value in named.items()})
 
 
 def _require_profiles(preset: Preset) -> None:

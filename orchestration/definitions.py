@@ -6,6 +6,7 @@ import dagster as dg
 
 from assets import (
     checks,
+    contamination,
     corpora,
     duplicates,
     evaluating,
@@ -29,6 +30,7 @@ ASSET_MODULES = [
     preparation,
     duplicates,
     heldout_sets,
+    contamination,
     tokens,
     proxies,
     mixing,

@@ -24,6 +24,7 @@ from assets.gates import lets_consumers_through, missing_verdicts
 from assets.lake import Lake
 from assets.partitions import (
     CATALOGUE,
+    CORPUS_DOMAINS,
     DOMAINS,
     SKILL_RUNS,
     TRAINING_RUNS,
@@ -101,7 +102,16 @@ STAGES = (
         assets=("cluster_members",),
         partitions=lambda _: list(CATALOGUE),
     ),
-    Stage(title="held-out sets", assets=("heldout_sets",), partitions=lambda _: list(DOMAINS)),
+    Stage(
+        title="held-out sets",
+        assets=("heldout_sets",),
+        partitions=lambda _: list(CORPUS_DOMAINS),
+    ),
+    Stage(
+        title="leaks of what is measured with",
+        assets=("contaminated_documents",),
+        partitions=lambda _: list(CATALOGUE),
+    ),
     Stage(title="tokenizer", assets=("tokenizer",), partitions=_whole),
     Stage(title="token shards", assets=("token_shards",), partitions=lambda _: list(DOMAINS)),
     Stage(title="profile of all shards", assets=("shard_profile",), partitions=_whole),
