@@ -12,8 +12,7 @@ from assets.gate_checks import make_gate_check
 from assets.partitions import CATALOGUE, PRESET, corpus_partitions, domain_partitions
 from quality.coverage import judge_coverage
 from quality.gates import Criterion
-from quality.suites import contamination as contamination_suite
-from quality.suites import token_shards
+from quality.suites import contamination_report, token_shards
 
 
 def _token_limits() -> token_shards.TokenLimits:
@@ -63,9 +62,9 @@ contamination = make_gate_check(
     "contaminated_documents",
     "contamination",
     description="Every evaluation item was looked for and would be found; no leak is left.",
-    judge=lambda folder: contamination_suite.judge(
+    judge=lambda folder: contamination_report.judge(
         folder,
-        contamination_suite.ContaminationLimits(
+        contamination_report.ContaminationLimits(
             heldout_overlap=PRESET.contamination.heldout_overlap
         ),
     ),

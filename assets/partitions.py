@@ -5,7 +5,7 @@ loads: `MIXWRIGHT_PRESET` names the preset (default: demo).
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from itertools import combinations
 from pathlib import Path
@@ -13,7 +13,7 @@ from pathlib import Path
 import dagster as dg
 
 from assets.lake import WHOLE, Artifact, Lake
-from assets.presets import PLAN, Preset, config_digest, load_preset
+from assets.presets import PLAN, SCORED, Preset, config_digest, load_preset, training_domains
 from quality.catalogue import Corpus, load_catalogue
 from quality.cleaning_profiles import find_profile
 from quality.judgement import rule_limits
@@ -24,8 +24,8 @@ PRESET: Preset = load_preset(os.environ.get("MIXWRIGHT_PRESET", "demo"))
 CATALOGUE: dict[str, Corpus] = load_catalogue(PRESET.catalogue)
 CORPUS_DOMAINS: tuple[str, ...] = tuple(sorted({corpus.domain for corpus in CATALOGUE.values()}))
 """Domains that corpora are of: held-out text is chosen within each."""
-DOMAINS: tuple[str, ...] = CORPUS_DOMAINS
-"""Domains that models are trained on."""
+DOMAINS: tuple[str, ...] = training_domains(PRESET)
+"""Domains that models are trained on: the same, unless the preset cuts others."""
 OWNERS = ["team:mixwright"]
 
 
@@ -50,6 +50,11 @@ class TrainingRun:
     def needs_plan(self) -> bool:
         """Whether it trains on the proposed weights."""
         return self.mixer.method == PLAN
+
+    @property
+    def follows_score(self) -> bool:
+        """Whether it trains on strata in proportion to their quality."""
+        return self.mixer.method == SCORED
 
 
 TRAINING_RUNS: dict[str, TrainingRun] = {
@@ -99,6 +104,29 @@ corpus_to_domain = dg.StaticPartitionMapping(
 )
 
 
+def corpora_of(domain: str) -> list[str]:
+    """Names of the corpora whose documents belong to a domain of corpora, in catalogue order."""
+    return [name for name, corpus in CATALOGUE.items() if corpus.domain == domain]
+
+
+def corpora_for(domain: str) -> list[str]:
+    """Names of the corpora that a training domain draws from, in catalogue order."""
+    if PRESET.domains is None:
+        return corpora_of(domain)
+    of_corpora = PRESET.domains.corpus_domain(domain)
+    return list(CATALOGUE) if of_corpora is None else corpora_of(of_corpora)
+
+
+corpus_to_training_domain = dg.StaticPartitionMapping(
+    {name: [domain for domain in DOMAINS if name in corpora_for(domain)] for name in CATALOGUE}
+)
+heldout_to_training_domain = dg.StaticPartitionMapping(
+    {
+        one: [domain for domain in DOMAINS if set(corpora_of(one)) & set(corpora_for(domain))]
+        for one in CORPUS_DOMAINS
+    }
+)
+
 _OF_CORPORA = (
     "raw_corpora",
     "corpus_profiles",
@@ -106,13 +134,10 @@ _OF_CORPORA = (
     "fingerprints",
     "cluster_members",
     "contaminated_documents",
+    "skill_tags",
+    "quality_scores",
 )
 """Assets with one partition per corpus."""
-
-
-def corpora_of(domain: str) -> list[str]:
-    """Names of the corpora whose documents belong to a domain, in catalogue order."""
-    return [name for name, corpus in CATALOGUE.items() if corpus.domain == domain]
 
 
 def current_partitions(lake: Lake, asset: str) -> list[str]:
@@ -142,28 +167,54 @@ def current_artifacts(lake: Lake, asset: str) -> list[Artifact]:
 
 def settings_of(asset: str, partition: str | None) -> str:
     """Digest of what one partition depends on beside its inputs and the asset's code version."""
-    if asset == "raw_corpora":
-        assert partition is not None
-        corpus = CATALOGUE[partition]
-        entry = {
-            key: value for key, value in asdict(corpus).items() if key not in ("folder", "coverage")
-        }
-        return config_digest(entry, _source_stamp(corpus))
-    if asset == "cleaned_shards":
-        assert partition is not None
-        profile = find_profile(CATALOGUE[partition].cleaning)
-        others = (profile.name, profile.redact, profile.deduplicate, profile.edits_lines)
-        return config_digest(others, rule_limits(profile.rules()))
-    if asset in ("heldout_sets", "token_shards"):
-        assert partition is not None
-        return config_digest(corpora_of(partition))
-    if asset == "contaminated_documents":
-        return config_digest(
-            list(CORPUS_DOMAINS), evaluation_stamps(PRESET.contamination.evaluations)
-        )
-    if asset == "duplicate_clusters":
-        return config_digest(list(CATALOGUE))
-    return ""
+    return _SETTINGS[asset](partition or "") if asset in _SETTINGS else ""
+
+
+def _settings_of_raw(name: str) -> str:
+    corpus = CATALOGUE[name]
+    entry = {
+        key: value for key, value in asdict(corpus).items() if key not in ("folder", "coverage")
+    }
+    return config_digest(entry, _source_stamp(corpus))
+
+
+def _settings_of_cleaned(name: str) -> str:
+    profile = find_profile(CATALOGUE[name].cleaning)
+    others = (profile.name, profile.redact, profile.deduplicate, profile.edits_lines)
+    return config_digest(others, rule_limits(profile.rules()))
+
+
+def _settings_of_tags(name: str) -> str:
+    assert PRESET.tags is not None
+    tags = PRESET.tags
+    return config_digest(tags.counting(name), tags.beside, tags.min_coverage)
+
+
+def _settings_of_scores(_: str) -> str:
+    assert PRESET.score is not None
+    return config_digest(PRESET.score.min_auc)
+
+
+def _settings_of_contamination(_: str) -> str:
+    evaluations = sorted(PRESET.contamination.evaluations.items())
+    return config_digest(CORPUS_DOMAINS, [(name, _stamps(path)) for name, path in evaluations])
+
+
+def _settings_of_tokens(domain: str) -> str:
+    share = None if PRESET.score is None else PRESET.score.keep_share
+    return config_digest(corpora_for(domain), PRESET.domains, share)
+
+
+_SETTINGS: dict[str, Callable[[str], str]] = {
+    "raw_corpora": _settings_of_raw,
+    "cleaned_shards": _settings_of_cleaned,
+    "duplicate_clusters": lambda _: config_digest(list(CATALOGUE)),
+    "heldout_sets": lambda domain: config_digest(corpora_of(domain)),
+    "contaminated_documents": _settings_of_contamination,
+    "skill_tags": _settings_of_tags,
+    "quality_scores": _settings_of_scores,
+    "token_shards": _settings_of_tokens,
+}
 
 
 def _source_stamp(corpus: Corpus) -> list[tuple[str, int, int]]:
@@ -172,13 +223,6 @@ def _source_stamp(corpus: Corpus) -> list[tuple[str, int, int]]:
     if path is None:
         return []
     return _stamps(corpus.folder / str(path))
-
-
-def evaluation_stamps(
-    evaluations: Mapping[str, Path],
-) -> dict[str, list[tuple[str, int, int]]]:
-    """Name, size and change time of the files of each evaluation that the user names."""
-    return {name: _stamps(path) for name, path in sorted(evaluations.items())}
 
 
 def _stamps(root: Path) -> list[tuple[str, int, int]]:

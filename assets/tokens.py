@@ -9,12 +9,13 @@ import dagster as dg
 import polars as pl
 
 from assets.automation import refresh_on_change
-from assets.contamination import contaminated_documents, contamination_of
+from assets.domain_text import read_domain_text
 from assets.duplicates import cluster_members, members_of
 from assets.freshness import REFRESH_TAG
 from assets.gates import GateOverride, require_gates
 from assets.heldout_sets import heldout_sets
 from assets.lake import Artifact, Lake, by_partition, publishing
+from assets.leaks import contaminated_documents, contamination_of
 from assets.partitions import (
     CATALOGUE,
     CORPUS_DOMAINS,
@@ -22,8 +23,9 @@ from assets.partitions import (
     OWNERS,
     PRESET,
     corpora_of,
-    corpus_to_domain,
+    corpus_to_training_domain,
     domain_partitions,
+    heldout_to_training_domain,
     settings_of,
 )
 from assets.pictures import picture
@@ -32,7 +34,7 @@ from assets.preparation import cleaned_shards
 from assets.presets import config_digest
 from assets.tables import table_metadata
 from quality.suites.whole_corpus import write_shard_profile
-from quality.training_text import heldout_documents, iterate_training_documents
+from quality.training_text import iterate_training_documents
 from training.shard_format import read_manifest
 
 if TYPE_CHECKING:
@@ -98,21 +100,37 @@ def _tokenizer_sample(
                 break
 
 
+def _labels() -> list[dg.AssetDep]:
+    """What a cut or a filter of the preset reads beside the corpora."""
+    cut, score = PRESET.domains, PRESET.score
+    names = ["skill_tags"] if cut is not None and cut.skills is not None else []
+    if score is not None and (score.keep_share < 1 or (cut is not None and cut.strata is not None)):
+        names.append("quality_scores")
+    return [dg.AssetDep(name, partition_mapping=corpus_to_training_domain) for name in names]
+
+
+LABELS = _labels()
+
+
 @dg.asset(
     group_name=GROUP,
     partitions_def=domain_partitions,
     deps=[
-        dg.AssetDep(cleaned_shards, partition_mapping=corpus_to_domain),
-        dg.AssetDep(cluster_members, partition_mapping=corpus_to_domain),
-        heldout_sets,
-        dg.AssetDep(contaminated_documents, partition_mapping=corpus_to_domain),
+        dg.AssetDep(cleaned_shards, partition_mapping=corpus_to_training_domain),
+        dg.AssetDep(cluster_members, partition_mapping=corpus_to_training_domain),
+        dg.AssetDep(heldout_sets, partition_mapping=heldout_to_training_domain),
+        dg.AssetDep(contaminated_documents, partition_mapping=corpus_to_training_domain),
         tokenizer,
+        *LABELS,
     ],
     kinds={"numpy"},
     owners=OWNERS,
     code_version="3",
     automation_condition=refresh_on_change(
-        follows=("contaminated_documents", "heldout_sets", "tokenizer")
+        follows=(
+            *("contaminated_documents", "heldout_sets", "tokenizer"),
+            *(dep.asset_key.to_user_string() for dep in LABELS),
+        )
     ),
 )
 def token_shards(
@@ -120,23 +138,14 @@ def token_shards(
 ) -> dg.MaterializeResult[None]:
     """Memory-mapped tokens of one domain: for training, and held out."""
     domain = context.partition_key
-    cleaned = [lake.artifact("cleaned_shards", name) for name in corpora_of(domain)]
-    heldout = lake.artifact("heldout_sets", domain)
+    text = read_domain_text(lake, domain)
     chosen = lake.artifact("tokenizer")
-    reports = [contamination_of(lake, artifact) for artifact in cleaned]
-    clearance = require_gates(context, lake, *cleaned, *reports, overrides=config)
-    members = [members_of(lake, artifact) for artifact in cleaned]
-    inputs = [*cleaned, *members, *reports, heldout, chosen]
+    clearance = require_gates(context, lake, *text.judged, overrides=config)
     settings = settings_of("token_shards", domain)
-    with publishing(context, lake, inputs=inputs, settings=settings) as draft:
-        training = iterate_training_documents(
-            by_partition(cleaned),
-            [heldout.folder],
-            members=by_partition(members),
-            contaminated=by_partition(reports),
-        )
-        train = _write_tokens(training, draft.folder / "train", chosen)
-        held = _write_tokens(heldout_documents([heldout.folder]), draft.folder / "heldout", chosen)
+    with publishing(context, lake, inputs=[*text.inputs, chosen], settings=settings) as draft:
+        train = _write_tokens(text.training(), draft.folder / "train", chosen)
+        held = _write_tokens(text.held_out(), draft.folder / "heldout", chosen)
+        text.write_facts(draft.folder)
     return draft.result(
         {
             **clearance.metadata(),
@@ -144,6 +153,7 @@ def token_shards(
             "heldout_tokens": held.num_tokens,
             "dagster/row_count": train.num_documents,
             "bytes_per_token": round(train.num_bytes / max(train.num_tokens, 1), 3),
+            **({"cut": dg.MetadataValue.json(dict(text.facts))} if text.facts else {}),
         }
     )
 

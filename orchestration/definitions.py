@@ -6,15 +6,18 @@ import dagster as dg
 
 from assets import (
     checks,
-    contamination,
     corpora,
     duplicates,
     evaluating,
     heldout_sets,
+    label_checks,
+    leaks,
     mixing,
     preparation,
     proxies,
+    scored_corpora,
     skills,
+    tagging,
     tokens,
 )
 from assets import training_runs as training
@@ -30,13 +33,15 @@ ASSET_MODULES = [
     preparation,
     duplicates,
     heldout_sets,
-    contamination,
+    leaks,
     tokens,
     proxies,
     mixing,
     training,
     evaluating,
     *([skills] if PRESET.skills else []),
+    *([tagging] if PRESET.tags else []),
+    *([scored_corpora] if PRESET.score else []),
 ]
 
 
@@ -50,7 +55,7 @@ def definitions_on(lake: Lake) -> dg.Definitions:
     """Everything, on a lake of one's choice; a run cannot exchange the lake of loaded assets."""
     return dg.Definitions(
         assets=dg.load_assets_from_modules(ASSET_MODULES),
-        asset_checks=dg.load_asset_checks_from_modules([checks]),
+        asset_checks=[*dg.load_asset_checks_from_modules([checks]), *label_checks.of_preset()],
         schedules=[refresh.nightly_refresh],
         sensors=[refresh.refresh_downstream],
         resources=deployments.resources(lake),

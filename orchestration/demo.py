@@ -26,6 +26,7 @@ from assets.partitions import (
     CATALOGUE,
     CORPUS_DOMAINS,
     DOMAINS,
+    PRESET,
     SKILL_RUNS,
     TRAINING_RUNS,
     current_partitions,
@@ -90,6 +91,20 @@ def _skill_stages() -> tuple[Stage, ...]:
     )
 
 
+def _label_stages() -> tuple[Stage, ...]:
+    """None where the preset neither tags nor scores."""
+    pairs = []
+    if PRESET.tags is not None:
+        pairs.append(("taggers", "skill_taggers", "skill tags", "skill_tags"))
+    if PRESET.score is not None:
+        pairs.append(("quality model", "quality_model", "quality scores", "quality_scores"))
+    stages: list[Stage] = []
+    for first, fitted, then, labels in pairs:
+        stages.append(Stage(title=first, assets=(fitted,), partitions=_whole))
+        stages.append(Stage(title=then, assets=(labels,), partitions=lambda _: list(CATALOGUE)))
+    return tuple(stages)
+
+
 STAGES = (
     Stage(
         title="corpora: read, judge, profile, clean",
@@ -112,6 +127,7 @@ STAGES = (
         assets=("contaminated_documents",),
         partitions=lambda _: list(CATALOGUE),
     ),
+    *_label_stages(),
     Stage(title="tokenizer", assets=("tokenizer",), partitions=_whole),
     Stage(title="token shards", assets=("token_shards",), partitions=lambda _: list(DOMAINS)),
     Stage(title="profile of all shards", assets=("shard_profile",), partitions=_whole),

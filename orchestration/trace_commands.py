@@ -17,6 +17,8 @@ STAGES = (
     "cluster_members",
     "heldout_sets",
     "contaminated_documents",
+    "skill_tags",
+    "quality_scores",
     "token_shards",
 )
 """Assets that hold documents, in their order; those that do not exist are passed over."""
@@ -25,6 +27,8 @@ FATES = {
     "rejected.parquet": "removed",
     "members.parquet": "by kind",
     "matches.parquet": "by kind",
+    "tags.parquet": "tagged",
+    "scores.parquet": "scored",
     "documents.parquet": "went on",
     "train/documents.parquet": "went on",
     "heldout/documents.parquet": "held out",
@@ -34,6 +38,7 @@ TOLD = ("source", "source_row", "operator", "reason", "metric", "value", "limit"
 ALSO_TOLD = (
     *("kept_id", "kind", "licence", "detail", "num_tokens"),
     *("evaluation", "item_id", "overlap", "passage"),
+    *("skill", "confidence", "tagger", "quality_score"),
 )
 
 

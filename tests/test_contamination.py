@@ -17,7 +17,7 @@ from quality.contamination import (
 )
 from quality.decontamination import EvaluationIndex
 from quality.document_batches import BadDocuments
-from quality.suites.contamination import ContaminationLimits, judge
+from quality.suites.contamination_report import ContaminationLimits, judge
 
 
 def words(start, count=33):
