@@ -1,7 +1,8 @@
 """Group preparation: training documents that hold what models are measured with.
 
-Every report is made anew when any held-out set changes, which takes a fraction of a second; it has
-another content only where something is found, so what follows re-runs only there.
+Every report is made anew when any held-out set changes, which takes a fraction of a second. It has
+another content where something is found, and in the corpora of that set's domain; what follows
+re-runs only there.
 """
 
 import dagster as dg
@@ -49,7 +50,7 @@ SHOWN = 20
     kinds={"numba", "parquet"},
     owners=OWNERS,
     code_version=f"1-{config_digest(PRESET.contamination)}",
-    automation_condition=refresh_on_change(follows=("cluster_members", "heldout_sets")),
+    automation_condition=refresh_on_change(follows=("heldout_sets",)),
 )
 def contaminated_documents(
     context: dg.AssetExecutionContext, config: GateOverride, lake: Lake
@@ -73,6 +74,7 @@ def contaminated_documents(
             LeakSearch(by_partition(list(heldout.values())), PRESET.contamination),
             draft.folder,
             cleaned_version=cleaned.data_version,
+            heldout_version=heldout[corpus.domain].data_version,
         )
     assert draft.artifact is not None
     matches = pl.read_parquet(draft.artifact.folder / MATCHES_FILE)

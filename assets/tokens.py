@@ -128,7 +128,7 @@ LABELS = _labels()
     code_version="3",
     automation_condition=refresh_on_change(
         follows=(
-            *("contaminated_documents", "heldout_sets", "tokenizer"),
+            *("contaminated_documents", "tokenizer"),
             *(dep.asset_key.to_user_string() for dep in LABELS),
         )
     ),

@@ -78,6 +78,8 @@ class ContaminationSummary:
 
     cleaned_version: str
     """Data version of the cleaned shards that were searched."""
+    heldout_version: str
+    """Data version of the held-out set of its domain, whose documents were not searched."""
     num_documents: int
     """Training documents searched."""
     num_chars: int
@@ -167,7 +169,12 @@ def heldout_name(domain: str) -> str:
 
 
 def report_contamination(
-    documents: Iterable[tuple[str, str]], search: LeakSearch, out: Path, *, cleaned_version: str
+    documents: Iterable[tuple[str, str]],
+    search: LeakSearch,
+    out: Path,
+    *,
+    cleaned_version: str,
+    heldout_version: str,
 ) -> ContaminationSummary:
     """Write the report on one corpus: `matches.parquet`, `evaluations.parquet`, `summary.json`.
 
@@ -176,6 +183,7 @@ def report_contamination(
         search: What to look for.
         out: Existing folder, filled here.
         cleaned_version: Data version of the cleaned shards that the documents come from.
+        heldout_version: Data version of the held-out set that they are not in.
     """
     parts = [pl.DataFrame(schema=REPORT)]
     num_documents = num_chars = contaminated_chars = 0
@@ -194,6 +202,7 @@ def report_contamination(
     )
     summary = ContaminationSummary(
         cleaned_version=cleaned_version,
+        heldout_version=heldout_version,
         num_documents=num_documents,
         num_chars=num_chars,
         overlapping=matches["id"].n_unique(),

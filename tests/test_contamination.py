@@ -55,7 +55,7 @@ def search(tmp_path):
 def report(search, tmp_path):
     out = tmp_path / "report"
     out.mkdir()
-    report_contamination(TRAINING.items(), search, out, cleaned_version="v1")
+    report_contamination(TRAINING.items(), search, out, cleaned_version="v1", heldout_version="h1")
     return out
 
 
@@ -70,6 +70,7 @@ def test_half_of_a_held_out_document_leaks_and_thirteen_words_of_an_exam(report)
     chars = {name: len(text) for name, text in TRAINING.items()}
     assert json.loads((report / SUMMARY).read_text()) == {
         "cleaned_version": "v1",
+        "heldout_version": "h1",
         "num_documents": 4,
         "num_chars": sum(chars.values()),
         "overlapping": 3,
@@ -101,7 +102,9 @@ def test_a_sound_report_passes_and_warns_of_an_evaluation_that_is_in_the_corpus(
 
 
 def test_nothing_found_is_a_sound_report_too(search, tmp_path):
-    report_contamination([("clean", TRAINING["clean"])], search, tmp_path, cleaned_version="v1")
+    report_contamination(
+        [("clean", TRAINING["clean"])], search, tmp_path, cleaned_version="v1", heldout_version="h1"
+    )
     assert [row for row in judge(tmp_path) if not row.passed] == []
     assert read_contaminated(tmp_path) == frozenset()
 
@@ -116,7 +119,9 @@ def test_a_search_that_does_not_find_its_own_items_fails_the_gate(search, tmp_pa
     monkeypatch.setattr(search, "_index", EvaluationIndex([]))
     items = {"evaluation": ["held-out prose"], "item_id": ["h/0"], "item_ngrams": [21]}
     monkeypatch.setattr(LeakSearch, "items", pl.DataFrame(items))
-    report_contamination(TRAINING.items(), search, tmp_path, cleaned_version="v1")
+    report_contamination(
+        TRAINING.items(), search, tmp_path, cleaned_version="v1", heldout_version="h1"
+    )
     assert "canaries_missed" in failures(judge(tmp_path))
 
 

@@ -42,8 +42,11 @@ WHOLE_ASSETS = {
     "predicted_vs_actual",
     "cost_report",
 }
-SKILL_ASSETS = {"skill_runs", "skill_graph"}
-"""Absent: the preset studies no skills."""
+OPTIONAL = {
+    *("skill_runs", "skill_graph"),
+    *("skill_taggers", "skill_tags", "quality_model", "quality_scores"),
+}
+"""Absent: the preset studies no skills, tags and scores nothing."""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -90,12 +93,13 @@ def test_number_of_partitions(lake):
     counts = {asset: 0 for asset in asset_specs()}
     for asset, _ in names(lake):
         counts[asset] += 1
-    for asset in ("raw_corpora", "cleaned_shards", "fingerprints", "cluster_members"):
+    of_corpora = ("raw_corpora", "cleaned_shards", "fingerprints", "cluster_members")
+    for asset in (*of_corpora, "contaminated_documents"):
         assert counts[asset] == len(CATALOGUE) == 4
     assert counts["token_shards"] == counts["heldout_sets"] == len(DOMAINS) == 4
     assert counts["proxy_runs"] == PRESET.swarm.num_runs == 12
     assert counts["evaluations"] == counts["training_runs"] == 4
-    assert set(counts) == {*COSTED, "cost_report"} - SKILL_ASSETS
+    assert set(counts) == {*COSTED, "cost_report"} - OPTIONAL
 
 
 def test_the_instance_has_every_proxy_run_of_the_swarm_and_no_other(lake):
@@ -230,7 +234,7 @@ def test_predictions_stand_beside_what_was_measured(lake):
 
 def test_costs_are_those_of_the_manifests(lake):
     costs = pl.read_parquet(lake.artifact("cost_report").folder / "costs.parquet")
-    assert set(costs["asset"]) == set(COSTED) - SKILL_ASSETS
+    assert set(costs["asset"]) == set(COSTED) - OPTIONAL
     for row in costs.to_dicts():
         keys = [None if key == WHOLE else key for key in lake.partitions(row["asset"])]
         spent = [lake.artifact(row["asset"], key).manifest["cost"] for key in keys]
@@ -259,10 +263,10 @@ def test_what_a_gate_refused_was_made_only_with_a_recorded_reason(lake, made_gra
     refused = any(not row["passed"] for row in verdict["rows"])
     assert refused == ("training_plan" in made_graph.overridden) == bool(records)
     assert ("training_plan refuses to consume" in made_graph.log) == refused
-    # corpora 4, held-out sets 4, tokenizer, shards 4, profile, swarm, proxies 12, law, plan,
+    # corpora, held-out sets, leaks, shards 4 each, tokenizer, profile, swarm, 12 proxies, law, plan
     # trainings and evaluations 4 each, comparison, costs; without a plan one fewer of both, and
     # both with comparison and costs again when it is there
-    assert made_graph.num_runs == ((42, 3) if refused else (44, 0))
+    assert made_graph.num_runs == ((46, 3) if refused else (48, 0))
 
 
 def test_a_second_time_nothing_is_made(lake):
