@@ -62,7 +62,7 @@ class CrossFittedScore:
         halves = np.array([half_of(text) for text in texts], dtype=np.int64)
         for half, model in enumerate(self.halves):
             others = np.flatnonzero(halves != half)
-            scores[others] = model.score([texts[row] for row in others])
+            scores[others] = model.score([texts[row] for row in others.tolist()])
         return scores
 
     @property

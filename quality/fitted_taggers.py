@@ -9,7 +9,8 @@ from quality.taggers import Tagger, TaggerSettings
 
 def save_tagger(tagger: Tagger, path: Path) -> None:
     """Write what a tagger has learnt; equal taggers give equal bytes."""
-    np.savez_compressed(path, **dict(tagger.learnt()))
+    # The stubs take every keyword for `allow_pickle` too.
+    np.savez_compressed(path, **dict(tagger.learnt()))  # type: ignore[arg-type]
 
 
 def load_tagger(settings: TaggerSettings, path: Path) -> Tagger:

@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-Arrays = Mapping[str, NDArray[np.float64] | NDArray[np.str_]]
+Arrays = Mapping[str, NDArray[np.float64] | NDArray[np.float32] | NDArray[np.str_]]
 """What a fitted tagger has learnt, by name."""
 
 TAG_COLUMNS = {"id": pl.String, "tag": pl.String, "confidence": pl.Float64}
