@@ -19,7 +19,7 @@ from assets.partitions import (
 )
 from quality.coverage import judge_coverage
 from quality.gates import Criterion
-from quality.suites import token_shards
+from quality.suites import contamination_report, token_shards
 from training.run_result import read_result
 
 
@@ -66,6 +66,18 @@ coverage = make_gate_check(
     ),
     partitions_def=corpus_partitions,
 )
+contamination = make_gate_check(
+    "contaminated_documents",
+    "contamination",
+    description="Every evaluation item was looked for and would be found; no leak is left.",
+    judge=lambda folder: contamination_report.judge(
+        folder,
+        contamination_report.ContaminationLimits(
+            heldout_overlap=PRESET.contamination.heldout_overlap
+        ),
+    ),
+    partitions_def=corpus_partitions,
+)
 token_tables = make_gate_check(
     "token_shards",
     "token_tables",
@@ -76,7 +88,7 @@ token_tables = make_gate_check(
 whole_corpus = make_gate_check(
     "shard_profile",
     "whole_corpus",
-    description="No document twice, no held-out text in training, one tokenizer everywhere.",
+    description="No document twice, no held-out text or leak trained on, one tokenizer everywhere.",
 )
 
 

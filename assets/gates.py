@@ -23,6 +23,9 @@ from quality.gates import GateReport
 GATES: dict[str, tuple[str, ...]] = {
     "raw_corpora": ("raw_documents", "raw_drift"),
     "cleaned_shards": ("cleaned_documents", "cleaned_drift", "coverage"),
+    "contaminated_documents": ("contamination",),
+    "skill_tags": ("skill_labels",),
+    "quality_scores": ("score_tables",),
     "token_shards": ("token_tables",),
     "shard_profile": ("whole_corpus",),
     "mixing_law": ("law_evidence",),

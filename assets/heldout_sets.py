@@ -10,8 +10,8 @@ from assets.partitions import (
     OWNERS,
     PRESET,
     corpora_of,
+    corpus_domain_partitions,
     corpus_to_domain,
-    domain_partitions,
     settings_of,
 )
 from assets.preparation import GROUP, cleaned_shards
@@ -21,14 +21,14 @@ from quality.heldout import choose_heldout
 
 @dg.asset(
     group_name=GROUP,
-    partitions_def=domain_partitions,
+    partitions_def=corpus_domain_partitions,
     deps=[
         dg.AssetDep(cleaned_shards, partition_mapping=corpus_to_domain),
         dg.AssetDep(cluster_members, partition_mapping=corpus_to_domain),
     ],
     kinds={"parquet"},
     owners=OWNERS,
-    code_version=f"2-{config_digest(PRESET.heldout)}",
+    code_version=f"3-{config_digest(PRESET.heldout)}",
     automation_condition=refresh_on_change(follows=("cluster_members",)),
 )
 def heldout_sets(
@@ -40,9 +40,14 @@ def heldout_sets(
     clearance = require_gates(context, lake, *cleaned, overrides=config)
     members = [members_of(lake, artifact) for artifact in cleaned]
     settings = settings_of("heldout_sets", domain)
-    with publishing(context, lake, inputs=[*cleaned, *members], settings=settings) as draft:
+    inputs = [*cleaned, *members]
+    with publishing(context, lake, inputs=inputs, settings=settings) as draft:
         summary = choose_heldout(
-            by_partition(cleaned), draft.folder, PRESET.heldout, members=by_partition(members)
+            by_partition(cleaned),
+            draft.folder,
+            PRESET.heldout,
+            members=by_partition(members),
+            made_from={artifact.name: artifact.data_version for artifact in inputs},
         )
     return draft.result(
         {

@@ -5,9 +5,10 @@ loads: `MIXWRIGHT_PRESET` names the preset (default: demo).
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
+from pathlib import Path
 
 import dagster as dg
 
@@ -16,10 +17,12 @@ from assets.presets import (
     LEARNED,
     LEARNED_FROM,
     PLAN,
+    SCORED,
     Learner,
     Preset,
     config_digest,
     load_preset,
+    training_domains,
 )
 from quality.catalogue import Corpus, load_catalogue
 from quality.cleaning_profiles import find_profile
@@ -29,7 +32,10 @@ from training.swarm import read_swarm, run_key
 
 PRESET: Preset = load_preset(os.environ.get("MIXWRIGHT_PRESET", "demo"))
 CATALOGUE: dict[str, Corpus] = load_catalogue(PRESET.catalogue)
-DOMAINS: tuple[str, ...] = tuple(sorted({corpus.domain for corpus in CATALOGUE.values()}))
+CORPUS_DOMAINS: tuple[str, ...] = tuple(sorted({corpus.domain for corpus in CATALOGUE.values()}))
+"""Domains that corpora are of: held-out text is chosen within each."""
+DOMAINS: tuple[str, ...] = training_domains(PRESET)
+"""Domains that models are trained on: the same, unless the preset cuts others."""
 OWNERS = ["team:mixwright"]
 
 
@@ -105,6 +111,11 @@ class TrainingRun:
         """Whether it trains on the proposed weights."""
         return self.mixer.method == PLAN
 
+    @property
+    def follows_score(self) -> bool:
+        """Whether it trains on strata in proportion to their quality."""
+        return self.mixer.method == SCORED
+
 
 TRAINING_RUNS: dict[str, TrainingRun] = {
     run.key: run
@@ -157,6 +168,7 @@ def _skill_runs() -> list[SkillRun]:
 SKILL_RUNS: dict[str, SkillRun] = {run.key: run for run in _skill_runs()}
 
 corpus_partitions = dg.StaticPartitionsDefinition(list(CATALOGUE))
+corpus_domain_partitions = dg.StaticPartitionsDefinition(list(CORPUS_DOMAINS))
 domain_partitions = dg.StaticPartitionsDefinition(list(DOMAINS))
 proxy_run_partitions = dg.DynamicPartitionsDefinition(name="proxy_run")
 transfer_run_partitions = dg.DynamicPartitionsDefinition(name="transfer_run")
@@ -181,42 +193,60 @@ corpus_to_domain = dg.StaticPartitionMapping(
 )
 
 
+def corpora_of(domain: str) -> list[str]:
+    """Names of the corpora whose documents belong to a domain of corpora, in catalogue order."""
+    return [name for name, corpus in CATALOGUE.items() if corpus.domain == domain]
+
+
+def corpora_for(domain: str) -> list[str]:
+    """Names of the corpora that a training domain draws from, in catalogue order."""
+    if PRESET.domains is None:
+        return corpora_of(domain)
+    of_corpora = PRESET.domains.corpus_domain(domain)
+    return list(CATALOGUE) if of_corpora is None else corpora_of(of_corpora)
+
+
+corpus_to_training_domain = dg.StaticPartitionMapping(
+    {name: [domain for domain in DOMAINS if name in corpora_for(domain)] for name in CATALOGUE}
+)
+heldout_to_training_domain = dg.StaticPartitionMapping(
+    {
+        one: [domain for domain in DOMAINS if set(corpora_of(one)) & set(corpora_for(domain))]
+        for one in CORPUS_DOMAINS
+    }
+)
+
 _OF_CORPORA = (
     "raw_corpora",
     "corpus_profiles",
     "cleaned_shards",
     "fingerprints",
     "cluster_members",
+    "contaminated_documents",
+    "skill_tags",
+    "quality_scores",
 )
-"""Assets with one partition per corpus."""
-
-
-def corpora_of(domain: str) -> list[str]:
-    """Names of the corpora whose documents belong to a domain, in catalogue order."""
-    return [name for name, corpus in CATALOGUE.items() if corpus.domain == domain]
+_OF_PRESET: dict[str, list[str]] = {
+    **{asset: list(CATALOGUE) for asset in _OF_CORPORA},
+    "heldout_sets": list(CORPUS_DOMAINS),
+    "token_shards": list(DOMAINS),
+    "skill_runs": list(SKILL_RUNS),
+    "reference_runs": list(REFERENCE_RUNS),
+    "weight_runs": list(WEIGHT_RUNS),
+    "training_runs": list(TRAINING_RUNS),
+    "evaluations": list(TRAINING_RUNS),
+}
+"""Asset -> its partitions, where the preset alone decides them."""
+_OF_DESIGN = {"proxy_runs": "swarm", "transfer_runs": "transfer_mixtures"}
+"""Asset -> the asset whose table of designed runs decides its partitions."""
 
 
 def current_partitions(lake: Lake, asset: str) -> list[str]:
     """Partitions that an asset has under this preset; the lake may hold those of others too."""
-    if asset == "transfer_runs":
-        chosen = lake.find("transfer_mixtures")
-        return [] if chosen is None else list(read_swarm(chosen.folder).run_ids)
-    if asset in _OF_CORPORA:
-        return list(CATALOGUE)
-    if asset in ("heldout_sets", "token_shards"):
-        return list(DOMAINS)
-    if asset == "proxy_runs":
-        design = lake.find("swarm")
-        return [] if design is None else list(read_swarm(design.folder).run_ids)
-    of_preset = {
-        "skill_runs": list(SKILL_RUNS),
-        "reference_runs": list(REFERENCE_RUNS),
-        "weight_runs": list(WEIGHT_RUNS),
-    }
-    if asset in of_preset:
-        return of_preset[asset]
-    assert asset in ("training_runs", "evaluations"), f"{asset} has no partitions"
-    return list(TRAINING_RUNS)
+    if asset not in _OF_DESIGN:
+        return _OF_PRESET[asset]
+    design = lake.find(_OF_DESIGN[asset])
+    return [] if design is None else list(read_swarm(design.folder).run_ids)
 
 
 def offer_runs(
@@ -241,24 +271,54 @@ def current_artifacts(lake: Lake, asset: str) -> list[Artifact]:
 
 def settings_of(asset: str, partition: str | None) -> str:
     """Digest of what one partition depends on beside its inputs and the asset's code version."""
-    if asset == "raw_corpora":
-        assert partition is not None
-        corpus = CATALOGUE[partition]
-        entry = {
-            key: value for key, value in asdict(corpus).items() if key not in ("folder", "coverage")
-        }
-        return config_digest(entry, _source_stamp(corpus))
-    if asset == "cleaned_shards":
-        assert partition is not None
-        profile = find_profile(CATALOGUE[partition].cleaning)
-        others = (profile.name, profile.redact, profile.deduplicate, profile.edits_lines)
-        return config_digest(others, rule_limits(profile.rules()))
-    if asset in ("heldout_sets", "token_shards"):
-        assert partition is not None
-        return config_digest(corpora_of(partition))
-    if asset == "duplicate_clusters":
-        return config_digest(list(CATALOGUE))
-    return ""
+    return _SETTINGS[asset](partition or "") if asset in _SETTINGS else ""
+
+
+def _settings_of_raw(name: str) -> str:
+    corpus = CATALOGUE[name]
+    entry = {
+        key: value for key, value in asdict(corpus).items() if key not in ("folder", "coverage")
+    }
+    return config_digest(entry, _source_stamp(corpus))
+
+
+def _settings_of_cleaned(name: str) -> str:
+    profile = find_profile(CATALOGUE[name].cleaning)
+    others = (profile.name, profile.redact, profile.deduplicate, profile.edits_lines)
+    return config_digest(others, rule_limits(profile.rules()))
+
+
+def _settings_of_tags(name: str) -> str:
+    assert PRESET.tags is not None
+    tags = PRESET.tags
+    return config_digest(tags.counting(name), tags.beside, tags.min_coverage)
+
+
+def _settings_of_scores(_: str) -> str:
+    assert PRESET.score is not None
+    return config_digest(PRESET.score.min_auc)
+
+
+def _settings_of_contamination(_: str) -> str:
+    evaluations = sorted(PRESET.contamination.evaluations.items())
+    return config_digest(CORPUS_DOMAINS, [(name, _stamps(path)) for name, path in evaluations])
+
+
+def _settings_of_tokens(domain: str) -> str:
+    share = None if PRESET.score is None else PRESET.score.keep_share
+    return config_digest(corpora_for(domain), PRESET.domains, share)
+
+
+_SETTINGS: dict[str, Callable[[str], str]] = {
+    "raw_corpora": _settings_of_raw,
+    "cleaned_shards": _settings_of_cleaned,
+    "duplicate_clusters": lambda _: config_digest(list(CATALOGUE)),
+    "heldout_sets": lambda domain: config_digest(corpora_of(domain)),
+    "contaminated_documents": _settings_of_contamination,
+    "skill_tags": _settings_of_tags,
+    "quality_scores": _settings_of_scores,
+    "token_shards": _settings_of_tokens,
+}
 
 
 def _source_stamp(corpus: Corpus) -> list[tuple[str, int, int]]:
@@ -266,7 +326,10 @@ def _source_stamp(corpus: Corpus) -> list[tuple[str, int, int]]:
     path = corpus.source.get("path")
     if path is None:
         return []
-    root = corpus.folder / str(path)
+    return _stamps(corpus.folder / str(path))
+
+
+def _stamps(root: Path) -> list[tuple[str, int, int]]:
     files = sorted(file for file in root.rglob("*") if file.is_file()) if root.is_dir() else [root]
     return [
         (file.relative_to(root).as_posix(), file.stat().st_size, file.stat().st_mtime_ns)

@@ -13,7 +13,11 @@ from pydantic.dataclasses import dataclass
 
 from quality.catalogue import load_catalogue
 from quality.cleaning_profiles import find_profile
+from quality.contamination import ContaminationConfig
+from quality.corpus_scores import ScoreChoice
+from quality.corpus_tags import TagChoice
 from quality.dedup.clusters import DeduplicationConfig
+from quality.domain_cut import DomainCut
 from quality.heldout import HeldoutConfig
 from training.config import (
     CheckpointConfig,
@@ -43,6 +47,8 @@ LEARNED = "learned"
 """Method name in a preset: train on the weights that a learner's proxy run of the seed learnt."""
 LEARNED_FROM = "weights_from"
 """Its only setting: the label of the learner."""
+SCORED = "score_weighted"
+"""Method name in a preset: each stratum in proportion to its text and its quality, fixed."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
@@ -143,6 +149,14 @@ class Preset:
     """Whether what the proxies say holds at a larger scale. None: it is not measured."""
     deduplication: DeduplicationConfig = DeduplicationConfig()
     """What counts as a copy, and of which corpora the copies stay."""
+    contamination: ContaminationConfig = ContaminationConfig()
+    """What training text must not hold: held-out documents, and evaluations of the user."""
+    tags: TagChoice | None = None
+    """Which taggers say what skill a document is of. None: none."""
+    score: ScoreChoice | None = None
+    """What good text is. None: nothing is scored."""
+    domains: DomainCut | None = None
+    """What models are trained on, if not the domains of the corpora: skills, or strata."""
     seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
     """Each method runs once with each seed; comparisons are paired over them."""
 
@@ -150,16 +164,16 @@ class Preset:
         """Refuse a law or method that does not exist and proxies larger than their target."""
         if self.law not in LAWS:
             raise ValueError(f"law: unknown law {self.law!r}; choose one of {sorted(LAWS)}")
-        known = {*MIXERS, PLAN, LEARNED}
+        known = {*MIXERS, PLAN, LEARNED, SCORED}
         for label, mixer in self.methods.items():
             if mixer.method not in known:
                 raise ValueError(
                     f"methods.{label}: unknown method {mixer.method!r}; "
                     f"choose one of {sorted(known)}"
                 )
-            if mixer.method == PLAN and mixer.settings:
+            if mixer.method in (PLAN, SCORED) and mixer.settings:
                 raise ValueError(
-                    f"methods.{label}.settings: the method {PLAN!r} has none, got "
+                    f"methods.{label}.settings: the method {mixer.method!r} has none, got "
                     f"{sorted(mixer.settings)}; remove them"
                 )
             if mixer.method == LEARNED and (
@@ -175,6 +189,7 @@ class Preset:
         for where, seeds in (("seeds", self.seeds), ("skills.seeds", studied)):
             if len(set(seeds)) != len(seeds):
                 raise ValueError(f"{where}: a seed stands there twice in {seeds}; remove one")
+        self._check_cut()
         if self.proxy.num_tokens > self.target.num_tokens:
             raise ValueError(
                 f"a proxy of {self.proxy.num_tokens} tokens is longer than its target of "
@@ -182,6 +197,18 @@ class Preset:
             )
         if self.transfer is not None:
             _require_larger_scale(self.transfer, self)
+
+    def _check_cut(self) -> None:
+        """Refuse a cut by what the preset does not make, and weights by strata without strata."""
+        cut = self.domains
+        strata = cut is not None and cut.strata is not None
+        if cut is not None and cut.skills is not None and self.tags is None:
+            raise ValueError("domains.skills: nothing is tagged; say how under tags")
+        if strata and self.score is None:
+            raise ValueError("domains.strata: nothing is scored; say what is good under score")
+        methods = {mixer.method for mixer in self.methods.values()}
+        if SCORED in methods and not strata:
+            raise ValueError(f"methods: {SCORED!r} needs domains.strata")
 
     @property
     def epoch_share(self) -> float:
@@ -235,14 +262,23 @@ def load_preset(name: str) -> Preset:
     content.setdefault("name", path.stem)
     if "catalogue" in content:
         content["catalogue"] = path.parent / str(content["catalogue"])
+    _resolve_evaluations(content, path.parent)
     try:
         preset = TypeAdapter(Preset).validate_json(json.dumps(content, default=str))
     except ValidationError as error:
         raise PresetError(validation_message(str(path), error)) from error
     _require_mixers(preset, path)
-    _require_priority(preset, path)
+    _require_corpora(preset, path)
     _require_profiles(preset)
     return preset
+
+
+def _resolve_evaluations(content: dict[str, object], folder: Path) -> None:
+    """Make the paths of evaluations relative to the preset's file."""
+    contamination = content.get("contamination")
+    named = contamination.get("evaluations") if isinstance(contamination, dict) else None
+    if isinstance(named, dict):
+        named.update({name: str(folder / str(value)) for name, value in named.items()})
 
 
 def _require_profiles(preset: Preset) -> None:
@@ -256,22 +292,38 @@ def _require_profiles(preset: Preset) -> None:
             ) from error
 
 
-def _require_priority(preset: Preset, path: Path) -> None:
-    """Refuse a priority that names no corpus of the catalogue, or one twice."""
-    named, known = preset.deduplication.priority, load_catalogue(preset.catalogue)
-    wrong = [name for name in named if name not in known or named.count(name) > 1]
-    if wrong:
-        raise PresetError(
-            f"{path}: deduplication.priority: {wrong[0]!r} is unknown or stands there twice; name "
-            f"each of {sorted(known)} at most once"
-        )
+def _require_corpora(preset: Preset, path: Path) -> None:
+    """Refuse a list that names no corpus of the catalogue, or one twice."""
+    known = load_catalogue(preset.catalogue)
+    named: dict[str, list[str]] = {"deduplication.priority": list(preset.deduplication.priority)}
+    if preset.tags is not None:
+        named["tags.corpora"] = list(preset.tags.corpora)
+    if preset.score is not None:
+        sides = [*preset.score.reference, *preset.score.background]
+        named["score.reference and score.background"] = sides
+        if set(preset.score.reference) >= set(known):
+            raise PresetError(f"{path}: score.reference: no corpus is left for the background")
+    for where, names in named.items():
+        wrong = [name for name in names if name not in known or names.count(name) > 1]
+        if wrong:
+            raise PresetError(
+                f"{path}: {where}: {wrong[0]!r} is unknown or stands there twice; name each of "
+                f"{sorted(known)} at most once"
+            )
+
+
+def training_domains(preset: Preset) -> tuple[str, ...]:
+    """Domains that models are trained on, sorted: those of the corpora, or what cuts them."""
+    catalogue = load_catalogue(preset.catalogue)
+    of_corpora = tuple(sorted({corpus.domain for corpus in catalogue.values()}))
+    return of_corpora if preset.domains is None else preset.domains.domains(of_corpora)
 
 
 def _require_mixers(preset: Preset, path: Path) -> None:
     """Build every mixer once, so that wrong settings do not wait for the training runs."""
-    domains = sorted({corpus.domain for corpus in load_catalogue(preset.catalogue).values()})
+    domains = training_domains(preset)
     for label, mixer in preset.methods.items():
-        if mixer.method not in (PLAN, LEARNED):
+        if mixer.method not in (PLAN, LEARNED, SCORED):
             _make_mixer(mixer, domains, preset.target, f"{path}: methods.{label}")
     for label, learner in preset.learners.items():
         where = f"{path}: learners.{label}"
@@ -289,7 +341,7 @@ def _require_mixers(preset: Preset, path: Path) -> None:
 
 def _make_mixer(
     mixer: MixerConfig,
-    domains: list[str],
+    domains: tuple[str, ...],
     shape: RunShape,
     where: str,
     *,
@@ -298,7 +350,7 @@ def _make_mixer(
     try:
         return make_mixer(
             mixer,
-            domains=tuple(domains),
+            domains=domains,
             available_tokens=np.ones(len(domains)),
             steps=shape.schedule.steps,
             batch_rows=shape.schedule.batch_rows,

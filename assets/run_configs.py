@@ -95,12 +95,13 @@ def target_config(
     Args:
         run: What to train.
         shards: Token shards by domain.
-        planned: Proposed weights; required by a run that trains on the plan.
+        planned: Weights that the plan proposes or the score implies; required by a run that
+            trains on one of them.
         learned: The weight run whose weights it trains on; required by a run that has one.
     """
     mixer = run.mixer
-    if run.needs_plan:
-        assert planned is not None, f"{run.key} trains on the plan and was given none"
+    if run.needs_plan or run.follows_score:
+        assert planned is not None, f"{run.key} trains on given weights and was given none"
         mixer = MixerConfig(method="fixed", settings={"weights": planned})
     if run.weight_run is not None:
         assert learned is not None, f"{run.key} trains on learned weights and was given none"

@@ -9,19 +9,23 @@ import dagster as dg
 import polars as pl
 
 from assets.automation import refresh_on_change
+from assets.domain_text import read_domain_text
 from assets.duplicates import cluster_members, members_of
 from assets.freshness import REFRESH_TAG
 from assets.gates import GateOverride, require_gates
 from assets.heldout_sets import heldout_sets
 from assets.lake import Artifact, Lake, by_partition, publishing
+from assets.leaks import contaminated_documents, contamination_of
 from assets.partitions import (
     CATALOGUE,
+    CORPUS_DOMAINS,
     DOMAINS,
     OWNERS,
     PRESET,
     corpora_of,
-    corpus_to_domain,
+    corpus_to_training_domain,
     domain_partitions,
+    heldout_to_training_domain,
     settings_of,
 )
 from assets.pictures import picture
@@ -30,7 +34,7 @@ from assets.preparation import cleaned_shards
 from assets.presets import config_digest
 from assets.tables import table_metadata
 from quality.suites.whole_corpus import write_shard_profile
-from quality.training_text import heldout_documents, iterate_training_documents
+from quality.training_text import iterate_training_documents
 from training.shard_format import read_manifest
 
 if TYPE_CHECKING:
@@ -47,11 +51,11 @@ PINNED = {REFRESH_TAG: "pinned"}
 
 @dg.asset(
     group_name=GROUP,
-    deps=[cleaned_shards, cluster_members, heldout_sets],
+    deps=[cleaned_shards, cluster_members, heldout_sets, contaminated_documents],
     kinds={"tokenizers"},
     owners=OWNERS,
     tags=PINNED,
-    code_version=f"1-{config_digest(PRESET.tokenizer)}",
+    code_version=f"2-{config_digest(PRESET.tokenizer)}",
 )
 def tokenizer(
     context: dg.AssetExecutionContext, config: GateOverride, lake: Lake
@@ -60,11 +64,12 @@ def tokenizer(
     from training.tokenizer import save_tokenizer, train_tokenizer
 
     cleaned = [lake.artifact("cleaned_shards", name) for name in CATALOGUE]
-    heldout = [lake.artifact("heldout_sets", domain) for domain in DOMAINS]
-    clearance = require_gates(context, lake, *cleaned, overrides=config)
+    heldout = [lake.artifact("heldout_sets", domain) for domain in CORPUS_DOMAINS]
+    reports = [contamination_of(lake, artifact) for artifact in cleaned]
+    clearance = require_gates(context, lake, *cleaned, *reports, overrides=config)
     members = [members_of(lake, artifact) for artifact in cleaned]
-    with publishing(context, lake, inputs=[*cleaned, *members, *heldout]) as draft:
-        texts = _tokenizer_sample(cleaned, members, heldout)
+    with publishing(context, lake, inputs=[*cleaned, *members, *reports, *heldout]) as draft:
+        texts = _tokenizer_sample(cleaned, members, reports, heldout)
         trained = train_tokenizer(texts, vocab_size=PRESET.tokenizer.vocab_size)
         save_tokenizer(trained, draft.folder)
     assert draft.artifact is not None
@@ -72,37 +77,58 @@ def tokenizer(
 
 
 def _tokenizer_sample(
-    cleaned: list[Artifact], members: list[Artifact], heldout: list[Artifact]
+    cleaned: list[Artifact],
+    members: list[Artifact],
+    reports: list[Artifact],
+    heldout: list[Artifact],
 ) -> Iterator[str]:
-    """Training text up to an equal number of characters from each domain."""
-    budget = PRESET.tokenizer.sample_chars // len(DOMAINS)
+    """Training text up to an equal number of characters from the corpora of each domain."""
+    budget = PRESET.tokenizer.sample_chars // len(CORPUS_DOMAINS)
+    copies, leaks = by_partition(members), by_partition(reports)
     for aside in heldout:
-        domain = str(aside.partition)
-        mine = corpora_of(domain)
+        mine = corpora_of(str(aside.partition))
         folders = by_partition([artifact for artifact in cleaned if artifact.partition in mine])
-        copies = by_partition([artifact for artifact in members if artifact.partition in mine])
         taken = 0
-        for _, text in iterate_training_documents(folders, [aside.folder], members=copies):
+        for _, text in iterate_training_documents(
+            folders, [aside.folder], members=copies, contaminated=leaks
+        ):
             yield text
             taken += len(text)
             if taken >= budget:
                 break
 
 
+def _labels() -> list[dg.AssetDep]:
+    """What a cut or a filter of the preset reads beside the corpora."""
+    cut, score = PRESET.domains, PRESET.score
+    names = ["skill_tags"] if cut is not None and cut.skills is not None else []
+    if score is not None and (score.keep_share < 1 or (cut is not None and cut.strata is not None)):
+        names.append("quality_scores")
+    return [dg.AssetDep(name, partition_mapping=corpus_to_training_domain) for name in names]
+
+
+LABELS = _labels()
+
+
 @dg.asset(
     group_name=GROUP,
     partitions_def=domain_partitions,
     deps=[
-        dg.AssetDep(cleaned_shards, partition_mapping=corpus_to_domain),
-        dg.AssetDep(cluster_members, partition_mapping=corpus_to_domain),
-        heldout_sets,
+        dg.AssetDep(cleaned_shards, partition_mapping=corpus_to_training_domain),
+        dg.AssetDep(cluster_members, partition_mapping=corpus_to_training_domain),
+        dg.AssetDep(heldout_sets, partition_mapping=heldout_to_training_domain),
+        dg.AssetDep(contaminated_documents, partition_mapping=corpus_to_training_domain),
         tokenizer,
+        *LABELS,
     ],
     kinds={"numpy"},
     owners=OWNERS,
-    code_version="2",
+    code_version="3",
     automation_condition=refresh_on_change(
-        follows=("cluster_members", "heldout_sets", "tokenizer")
+        follows=(
+            *("contaminated_documents", "tokenizer"),
+            *(dep.asset_key.to_user_string() for dep in LABELS),
+        )
     ),
 )
 def token_shards(
@@ -110,19 +136,14 @@ def token_shards(
 ) -> dg.MaterializeResult[None]:
     """Memory-mapped tokens of one domain: for training, and held out."""
     domain = context.partition_key
-    cleaned = [lake.artifact("cleaned_shards", name) for name in corpora_of(domain)]
-    heldout = lake.artifact("heldout_sets", domain)
+    text = read_domain_text(lake, domain)
     chosen = lake.artifact("tokenizer")
-    clearance = require_gates(context, lake, *cleaned, overrides=config)
-    members = [members_of(lake, artifact) for artifact in cleaned]
-    inputs = [*cleaned, *members, heldout, chosen]
+    clearance = require_gates(context, lake, *text.judged, overrides=config)
     settings = settings_of("token_shards", domain)
-    with publishing(context, lake, inputs=inputs, settings=settings) as draft:
-        training = iterate_training_documents(
-            by_partition(cleaned), [heldout.folder], members=by_partition(members)
-        )
-        train = _write_tokens(training, draft.folder / "train", chosen)
-        held = _write_tokens(heldout_documents(heldout.folder), draft.folder / "heldout", chosen)
+    with publishing(context, lake, inputs=[*text.inputs, chosen], settings=settings) as draft:
+        train = _write_tokens(text.training(), draft.folder / "train", chosen)
+        held = _write_tokens(text.held_out(), draft.folder / "heldout", chosen)
+        text.write_facts(draft.folder)
     return draft.result(
         {
             **clearance.metadata(),
@@ -130,6 +151,7 @@ def token_shards(
             "heldout_tokens": held.num_tokens,
             "dagster/row_count": train.num_documents,
             "bytes_per_token": round(train.num_bytes / max(train.num_tokens, 1), 3),
+            **({"cut": dg.MetadataValue.json(dict(text.facts))} if text.facts else {}),
         }
     )
 
@@ -144,13 +166,13 @@ def token_shards(
     ],
     kinds={"polars"},
     owners=OWNERS,
-    code_version="2",
+    code_version=f"3-{config_digest(PRESET.contamination)}",
     automation_condition=refresh_on_change(follows=("token_shards",)),
 )
 def shard_profile(context: dg.AssetExecutionContext, lake: Lake) -> dg.MaterializeResult[None]:
     """One row per domain and shard: the table behind claims about the whole corpus."""
     shards = {domain: lake.artifact("token_shards", domain) for domain in DOMAINS}
-    heldout = {domain: lake.artifact("heldout_sets", domain) for domain in DOMAINS}
+    heldout = {domain: lake.artifact("heldout_sets", domain) for domain in CORPUS_DOMAINS}
     cleaned = {name: lake.artifact("cleaned_shards", name) for name in CATALOGUE}
     members = {name: members_of(lake, artifact) for name, artifact in cleaned.items()}
     inputs = [*shards.values(), *heldout.values(), *cleaned.values(), *members.values()]
@@ -161,6 +183,7 @@ def shard_profile(context: dg.AssetExecutionContext, lake: Lake) -> dg.Materiali
             cleaned_shards=_folders(cleaned),
             cluster_members=_folders(members),
             out=draft.folder,
+            contamination=PRESET.contamination,
         )
     by_domain = profile.group_by("domain", maintain_order=True).agg(pl.col("num_tokens").sum())
     heldout_tokens = {

@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 from pydantic import TypeAdapter
 
+from assets.domain_text import weights_by_score
 from assets.gates import GateOverride, require_gates
 from assets.gpu_pool import POOL
 from assets.lake import Artifact, Lake, publishing, write_json
@@ -23,7 +24,7 @@ from assets.partitions import (
 )
 from assets.pictures import training_losses_picture, weights_picture
 from assets.presets import config_digest
-from assets.run_configs import target_config, token_artifacts
+from assets.run_configs import target_config, token_artifacts, train_tokens
 from assets.tables import table_metadata
 from assets.tokens import token_shards
 from training.config import RunConfig
@@ -71,6 +72,8 @@ def training_runs(
         plan = lake.artifact("training_plan")
         planned = planned_weights(plan)
         inputs.append(plan)
+    elif run.follows_score:
+        planned = weights_by_score(shards, train_tokens(shards))
     clearance = require_gates(context, lake, *inputs, overrides=config)
     config_of_run = target_config(run, shards, planned, learned)
     work = lake.work_folder("training_runs", run.key, config_of_run.digest())

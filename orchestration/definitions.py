@@ -10,11 +10,15 @@ from assets import (
     duplicates,
     evaluating,
     heldout_sets,
+    label_checks,
+    leaks,
     learners,
     mixing,
     preparation,
     proxies,
+    scored_corpora,
     skills,
+    tagging,
     tokens,
     transfer,
 )
@@ -31,6 +35,7 @@ ASSET_MODULES = [
     preparation,
     duplicates,
     heldout_sets,
+    leaks,
     tokens,
     proxies,
     mixing,
@@ -39,6 +44,8 @@ ASSET_MODULES = [
     *([skills] if PRESET.skills else []),
     *([learners] if PRESET.learners else []),
     *([transfer] if PRESET.transfer else []),
+    *([tagging] if PRESET.tags else []),
+    *([scored_corpora] if PRESET.score else []),
 ]
 CHECK_MODULES = [checks, *([transfer] if PRESET.transfer else [])]
 
@@ -53,7 +60,10 @@ def definitions_on(lake: Lake) -> dg.Definitions:
     """Everything, on a lake of one's choice; a run cannot exchange the lake of loaded assets."""
     return dg.Definitions(
         assets=dg.load_assets_from_modules(ASSET_MODULES),
-        asset_checks=dg.load_asset_checks_from_modules(CHECK_MODULES),
+        asset_checks=[
+            *dg.load_asset_checks_from_modules(CHECK_MODULES),
+            *label_checks.of_preset(),
+        ],
         schedules=[refresh.nightly_refresh],
         sensors=[refresh.refresh_downstream],
         resources=deployments.resources(lake),

@@ -25,6 +25,7 @@ from assets.lake import Lake
 from assets.launchers.training_launcher import count_gpus
 from assets.partitions import (
     CATALOGUE,
+    CORPUS_DOMAINS,
     DOMAINS,
     PRESET,
     REFERENCE_RUNS,
@@ -136,6 +137,20 @@ def _transfer_stages() -> tuple[Stage, ...]:
     )
 
 
+def _label_stages() -> tuple[Stage, ...]:
+    """None where the preset neither tags nor scores."""
+    pairs = []
+    if PRESET.tags is not None:
+        pairs.append(("taggers", "skill_taggers", "skill tags", "skill_tags"))
+    if PRESET.score is not None:
+        pairs.append(("quality model", "quality_model", "quality scores", "quality_scores"))
+    stages: list[Stage] = []
+    for first, fitted, then, labels in pairs:
+        stages.append(Stage(title=first, assets=(fitted,), partitions=_whole))
+        stages.append(Stage(title=then, assets=(labels,), partitions=lambda _: list(CATALOGUE)))
+    return tuple(stages)
+
+
 STAGES = (
     Stage(
         title="corpora: read, judge, profile, clean",
@@ -148,7 +163,17 @@ STAGES = (
         assets=("cluster_members",),
         partitions=lambda _: list(CATALOGUE),
     ),
-    Stage(title="held-out sets", assets=("heldout_sets",), partitions=lambda _: list(DOMAINS)),
+    Stage(
+        title="held-out sets",
+        assets=("heldout_sets",),
+        partitions=lambda _: list(CORPUS_DOMAINS),
+    ),
+    Stage(
+        title="leaks of what is measured with",
+        assets=("contaminated_documents",),
+        partitions=lambda _: list(CATALOGUE),
+    ),
+    *_label_stages(),
     Stage(title="tokenizer", assets=("tokenizer",), partitions=_whole),
     Stage(title="token shards", assets=("token_shards",), partitions=lambda _: list(DOMAINS)),
     Stage(title="profile of all shards", assets=("shard_profile",), partitions=_whole),

@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from assets.lake import Lake
-from assets.partitions import CATALOGUE, DOMAINS
+from assets.partitions import CATALOGUE, CORPUS_DOMAINS, DOMAINS, PRESET
 from orchestration.definitions import definitions_on
 from orchestration.execution import QUIET, first_error
 
@@ -17,7 +17,14 @@ STEPS: tuple[tuple[tuple[str, ...], tuple[str | None, ...]], ...] = (
     (("raw_corpora", "cleaned_shards", "fingerprints"), tuple(CATALOGUE)),
     (("duplicate_clusters",), (None,)),
     (("cluster_members",), tuple(CATALOGUE)),
-    (("heldout_sets",), DOMAINS),
+    (("heldout_sets",), CORPUS_DOMAINS),
+    (("contaminated_documents",), tuple(CATALOGUE)),
+    *(((("skill_taggers",), (None,)), (("skill_tags",), tuple(CATALOGUE))) if PRESET.tags else ()),
+    *(
+        ((("quality_model",), (None,)), (("quality_scores",), tuple(CATALOGUE)))
+        if PRESET.score
+        else ()
+    ),
     (("tokenizer",), (None,)),
     (("token_shards",), DOMAINS),
     (("shard_profile",), (None,)),

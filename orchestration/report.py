@@ -12,6 +12,7 @@ from orchestration.report_sections import (
     costs_section,
     domains_section,
     gates_section,
+    labels_section,
     law_section,
     newest_change,
     plan_section,
@@ -45,6 +46,7 @@ def _sections(lake: Lake, run_ids: Sequence[str] | None) -> dict[str, Section]:
     evaluations = read_evaluations(lake, run_ids)
     return {
         "corpora": corpora_section(lake),
+        "labels": labels_section(lake),
         "domains": domains_section(lake),
         "swarm": swarm_section(lake),
         "law": law_section(lake),

@@ -12,6 +12,7 @@ from assets import plots
 from assets.lake import WHOLE, Lake
 from orchestration import findings
 from orchestration.findings import LawFinding
+from orchestration.label_findings import read_labels
 from orchestration.pages import Picture, picture
 from orchestration.run_facts import read_run
 from orchestration.verdicts import read_verdicts
@@ -53,6 +54,16 @@ def corpora_section(lake: Lake) -> Section:
         "picture": picture(plots.plot_dropped(raw, kept, list(dropped.items())))
         if cleaned
         else None,
+    }
+
+
+def labels_section(lake: Lake) -> Section:
+    """What is said of the documents of each corpus; no rows if nothing is."""
+    rows = read_labels(lake)
+    return {
+        "rows": rows,
+        "has_skills": any(row.skills is not None for row in rows),
+        "has_scores": any(row.scores is not None for row in rows),
     }
 
 

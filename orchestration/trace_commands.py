@@ -13,18 +13,35 @@ if TYPE_CHECKING:
     from assets.lake import Lake
     from quality.provenance import StageTable, Step
 
-STAGES = ("raw_corpora", "cleaned_shards", "cluster_members", "heldout_sets", "token_shards")
+STAGES = (
+    "raw_corpora",
+    "cleaned_shards",
+    "cluster_members",
+    "heldout_sets",
+    "contaminated_documents",
+    "skill_tags",
+    "quality_scores",
+    "token_shards",
+)
 """Assets that hold documents, in their order; those that do not exist are passed over."""
 FATES = {
     "unreadable.parquet": "removed",
     "rejected.parquet": "removed",
     "members.parquet": "by kind",
+    "matches.parquet": "by kind",
+    "tags.parquet": "tagged",
+    "scores.parquet": "scored",
     "documents.parquet": "went on",
     "train/documents.parquet": "went on",
     "heldout/documents.parquet": "held out",
 }
 FOLDER_FATES = {"rejected": "removed", "removed": "removed", "kept": "went on"}
 TOLD = ("source", "source_row", "operator", "reason", "metric", "value", "limit")
+ALSO_TOLD = (
+    *("kept_id", "kind", "licence", "detail", "num_tokens"),
+    *("evaluation", "item_id", "overlap", "passage"),
+    *("skill", "confidence", "tagger", "quality_score"),
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -173,7 +190,7 @@ def _print(key: str, steps: "list[Step]") -> None:
         told += [
             f"{name}: {value}"
             for name, value in step.row.items()
-            if name in ("kept_id", "kind", "licence", "detail", "num_tokens") and value is not None
+            if name in ALSO_TOLD and value is not None
         ]
         if isinstance(step.row.get("text"), str):
             told.append(f"text: {clip(str(step.row['text']))}")

@@ -85,6 +85,9 @@ class HeldoutSummary:
     """Characters of the domain."""
     passed_over: int
     """Groups whose turn came but that were too large, or shared with another domain."""
+    made_from: Mapping[str, str]
+    """Versions of what was read, so that the set changes whenever the text of its domain does, and
+    whoever compares with it looks again."""
 
 
 @plain_dataclass(frozen=True, kw_only=True, slots=True)
@@ -101,6 +104,7 @@ def choose_heldout(
     config: HeldoutConfig,
     *,
     members: Mapping[str, Path] | None = None,
+    made_from: Mapping[str, str] | None = None,
 ) -> HeldoutSummary:
     """Write `documents.parquet` and `summary.json` of a domain's held-out set.
 
@@ -109,6 +113,7 @@ def choose_heldout(
         out: Existing folder, filled here.
         config: Budget and seed.
         members: Corpus name -> folder of its cluster members; None: nothing was deduplicated.
+        made_from: Name -> version of what is read, for the summary; None: nothing to say.
 
     Raises:
         DomainTooSmall: The domain has fewer than two documents, or its smallest group holds more
@@ -133,6 +138,7 @@ def choose_heldout(
         domain_groups=len(groups),
         domain_chars=domain_chars,
         passed_over=passed_over,
+        made_from=dict(made_from or {}),
     )
     assert summary.num_documents == sum(len(group.members) for group in chosen)
     (out / SUMMARY).write_text(json.dumps(asdict(summary), sort_keys=True, indent=1) + "\n")

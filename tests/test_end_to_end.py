@@ -45,8 +45,9 @@ WHOLE_ASSETS = {
 SKILL_ASSETS = {"skill_runs", "skill_graph"}
 LEARNER_ASSETS = {"reference_runs", "weight_runs"}
 TRANSFER_ASSETS = {"transfer_mixtures", "transfer_runs", "law_transfer"}
-ABSENT = SKILL_ASSETS | LEARNER_ASSETS | TRANSFER_ASSETS
-"""The preset studies no skills, has no learners and tests no second scale."""
+LABEL_ASSETS = {"skill_taggers", "skill_tags", "quality_model", "quality_scores"}
+ABSENT = SKILL_ASSETS | LEARNER_ASSETS | TRANSFER_ASSETS | LABEL_ASSETS
+"""The preset studies no skills, has no learners, tests no second scale, tags and scores nothing."""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -93,7 +94,8 @@ def test_number_of_partitions(lake):
     counts = {asset: 0 for asset in asset_specs()}
     for asset, _ in names(lake):
         counts[asset] += 1
-    for asset in ("raw_corpora", "cleaned_shards", "fingerprints", "cluster_members"):
+    of_corpora = ("raw_corpora", "cleaned_shards", "fingerprints", "cluster_members")
+    for asset in (*of_corpora, "contaminated_documents"):
         assert counts[asset] == len(CATALOGUE) == 4
     assert counts["token_shards"] == counts["heldout_sets"] == len(DOMAINS) == 4
     assert counts["proxy_runs"] == PRESET.swarm.num_runs == 12
@@ -262,10 +264,10 @@ def test_what_a_gate_refused_was_made_only_with_a_recorded_reason(lake, made_gra
     refused = any(not row["passed"] for row in verdict["rows"])
     assert refused == ("training_plan" in made_graph.overridden) == bool(records)
     assert ("training_plan refuses to consume" in made_graph.log) == refused
-    # corpora 4, held-out sets 4, tokenizer, shards 4, profile, swarm, proxies 12, law, plan,
+    # corpora, held-out sets, leaks, shards 4 each, tokenizer, profile, swarm, 12 proxies, law, plan
     # trainings and evaluations 4 each, comparison, costs; without a plan one fewer of both, and
     # both with comparison and costs again when it is there
-    assert made_graph.num_runs == ((42, 3) if refused else (44, 0))
+    assert made_graph.num_runs == ((46, 3) if refused else (48, 0))
 
 
 def test_the_guards_of_a_mixer_are_a_stored_verdict_that_warns_and_lets_through(lake):

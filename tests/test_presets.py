@@ -5,11 +5,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from assets.presets import PRESETS, PresetError, config_digest, load_preset
+from assets.presets import PRESETS, PresetError, config_digest, load_preset, training_domains
 from quality.documents import CorpusError
 
+SHIPPED = ["ci", "demo", "quality", "skills"]
 CI = yaml.safe_load((PRESETS / "ci.yaml").read_text())
 LONGER = CI["proxy"] | {"schedule": CI["proxy"]["schedule"] | {"steps": 1000}}
+RULES = {"tagger": "rules"}
 CI["catalogue"] = str((PRESETS / CI["catalogue"]).resolve())
 
 
@@ -39,7 +41,7 @@ def fixed(**weights):
     return {"method": "fixed", "settings": {"weights": weights}}
 
 
-@pytest.mark.parametrize("name", ["ci", "demo"])
+@pytest.mark.parametrize("name", SHIPPED)
 def test_shipped_presets_load(name):
     preset = load_preset(name)
     assert preset.name == name
@@ -48,7 +50,7 @@ def test_shipped_presets_load(name):
 
 
 def test_every_shipped_preset_is_tested():
-    assert {path.stem for path in PRESETS.glob("*.yaml")} == {"ci", "demo"}
+    assert {path.stem for path in PRESETS.glob("*.yaml")} == set(SHIPPED)
 
 
 def test_epoch_share_and_tokens_by_hand():
@@ -63,6 +65,25 @@ def test_a_path_is_a_preset_too_and_its_catalogue_is_relative_to_it(tmp_path):
     (tmp_path / "mine.yml").write_text(yaml.safe_dump(CI | {"catalogue": "corpora.yaml"}))
     preset = load_preset(str(tmp_path / "mine.yml"))
     assert (preset.name, preset.catalogue) == ("mine", tmp_path / "corpora.yaml")
+
+
+def test_an_evaluation_is_found_beside_the_preset(tmp_path):
+    evaluations = {"contamination": {"evaluations": {"exam": "exam.jsonl"}}}
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(CI | evaluations))
+    preset = load_preset(str(tmp_path / "mine.yaml"))
+    assert preset.contamination.evaluations == {"exam": tmp_path / "exam.jsonl"}
+
+
+def test_training_domains_are_those_of_the_cut(tmp_path):
+    assert training_domains(load_preset("ci")) == ("code", "dialogue", "literature", "techdoc")
+    assert training_domains(load_preset("skills")) == ("manuals", "programs", "prose")
+    strata = [f"{domain}-q{k}" for domain in training_domains(load_preset("ci")) for k in (1, 2)]
+    assert training_domains(load_preset("quality")) == tuple(strata)
+
+
+def test_a_reference_of_everything_leaves_no_background(refusal):
+    every = ["django-modules", "django-pages", "macbeth-and-sonnets", "small-talk"]
+    assert "no corpus is left for the background" in refusal(("score", {"reference": every}))
 
 
 def test_fixed_weights_that_sum_to_one_are_a_method(tmp_path):
@@ -137,6 +158,40 @@ def test_fixed_weights_that_sum_to_one_are_a_method(tmp_path):
             ("methods/tuned", fixed(code=-0.5, dialogue=0.5, literature=0.5, techdoc=0.5)),
             "methods.tuned: mixer.settings.weights must be finite and not negative",
         ),
+        (("contamination", {"heldout_overlap": 0}), "contamination.heldout_overlap: Input should"),
+        (("tags", {"by": {"tagger": "oracle"}}), "tags.by: unknown tagger 'oracle'; choose one of"),
+        (
+            ("tags", {"by": {"tagger": "linear", "settings": {"labels": "a"}}}),
+            "tags.by: settings of linear.labels: Unexpected keyword argument",
+        ),
+        (("tags", {"by": RULES, "beside": RULES}), "tags: beside: 'rules' counts already"),
+        (
+            ("tags", {"by": RULES, "corpora": {"blog": {"tagger": "metadata"}}}),
+            "tags.corpora: 'blog' is unknown or stands there twice; name each of ['django-modules'",
+        ),
+        (("score", {"reference": []}), "score.reference: "),
+        (("score", {"reference": ["blog"]}), "score.reference and score.background: 'blog' is"),
+        (
+            ("score", {"reference": ["small-talk"], "background": ["small-talk"]}),
+            "score.reference and score.background: 'small-talk' is unknown or stands there twice",
+        ),
+        (("domains", {"strata": 2}), "domains.strata: nothing is scored; say what is good"),
+        (("domains", {"skills": {"a": ["x"], "b": ["y"]}}), "domains.skills: nothing is tagged"),
+        (("domains", {}), "domains: a cut needs either skills or strata"),
+        (("domains", {"skills": {"a": ["x"]}}), "domains: skills: a mixture needs at least two"),
+        (
+            ("domains", {"skills": {"a": ["x"], "b": ["x"]}}),
+            "domains: skills: 'x' belongs to two domains; name it once",
+        ),
+        (
+            ("domains", {"skills": {"a": ["x"]}, "rest": "a"}),
+            "domains: rest: 'a' is a domain of skills already",
+        ),
+        (("domains", {"strata": 2, "rest": "a"}), "domains: rest: strata take every document"),
+        (
+            ("methods/best", {"method": "score_weighted"}),
+            "methods: 'score_weighted' needs domains.strata",
+        ),
         (
             ("target/schedule/steps", 20),
             "a proxy of 7680 tokens is longer than its target of 5120: lower proxy.schedule.steps",
@@ -161,7 +216,7 @@ def test_a_missing_key_is_named(tmp_path):
 
 
 def test_no_such_preset_lists_those_there_are():
-    with pytest.raises(PresetError, match=r"nightly\.yaml: no such preset; .* \['ci', 'demo'\]"):
+    with pytest.raises(PresetError, match=r"nightly\.yaml: no such preset; .* \['ci', 'demo', "):
         load_preset("nightly")
 
 

@@ -214,3 +214,18 @@ def test_an_older_report_is_replaced_whole(report_lake):
     assert [path.name for path in (Path(report_lake.root).parent / "out").iterdir()] == [
         "report.html"
     ]
+
+
+def test_leaks_skills_and_scores_stand_beside_the_corpora(report_lake):
+    summaries = {
+        "contaminated_documents": {"num_documents": 90, "overlapping": 7, "contaminated": 2},
+        "skill_tags": {"num_documents": 90, "tagger": "linear", "skills": {"code": 60, "": 30}},
+        "quality_scores": {"auc": 0.9, "quantiles": {"50": 0.256}},
+    }
+    assert "What is measured with" not in read(report_lake)[1].text
+    for asset, summary in summaries.items():
+        draft = report_lake.draft_folder(asset, "blue_texts")
+        write_json(draft / "summary.json", summary)
+        report_lake.publish(draft, asset=asset, partition="blue_texts", recipe={})
+    _, page = read(report_lake)
+    assert "blue_texts 90 7 2 code 66.7 %, (none) 33.3 % linear 0.26" in page.text

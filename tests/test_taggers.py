@@ -5,6 +5,7 @@ import polars as pl
 import pytest
 from pydantic import ValidationError
 
+from quality.fitted_taggers import load_tagger, save_tagger
 from quality.taggers import TAGGERS
 from quality.taggers.clusters import ClusterSettings
 from quality.taggers.interface import TAG_COLUMNS, require_columns
@@ -147,3 +148,23 @@ def test_what_taggers_refuse():
         RulesTagger(rules={})
     with pytest.raises(ValidationError):
         LinearSettings(penalty=1)
+
+
+@pytest.mark.parametrize("name", list(TAGGERS))
+def test_a_tagger_comes_back_from_disk(fitted, name, tmp_path):
+    settings = TAGGERS[name](**SETTINGS[name])
+    save_tagger(fitted[name], tmp_path / "one.npz")
+    save_tagger(fitted[name], tmp_path / "other.npz")
+    assert (tmp_path / "one.npz").read_bytes() == (tmp_path / "other.npz").read_bytes()
+    back = load_tagger(settings, tmp_path / "one.npz")
+    assert back.labels == fitted[name].labels
+    before, after = fitted[name].tag(TEST), back.tag(TEST)
+    assert after["tag"].equals(before["tag"])
+    np.testing.assert_allclose(after["confidence"], before["confidence"], atol=1e-6)
+
+
+def test_what_is_no_tagger_is_not_loaded(fitted, tmp_path):
+    save_tagger(fitted["rules"], tmp_path / "rules.npz")
+    for path in (tmp_path / "rules.npz", tmp_path / "absent.npz"):
+        with pytest.raises(ValueError, match="no fitted tagger"):
+            load_tagger(LinearSettings(), path)

@@ -185,6 +185,13 @@ def test_too_few_sequences_fail(tokens):
     assert failures(token_shards.judge(tokens, limits)) == {"train_rows", "heldout_rows"}
 
 
+def words_of(name):
+    """Thirty words in a row that no other document has."""
+    digest = text_hash(name)
+    letters = digest.translate(str.maketrans("0123456789", "ghijklmnop"))
+    return " ".join(f"{letters}{chr(97 + n)}" for n in range(30))
+
+
 @pytest.fixture
 def world(tmp_path):
     """Two domains of one corpus each: token shards, held-out sets, cleaned shards."""
@@ -204,7 +211,8 @@ def world(tmp_path):
         ):
             folder = tmp_path / kind / domain
             folder.mkdir(parents=True)
-            pl.DataFrame({"id": chosen, "text_hash": map(text_hash, chosen)}).write_parquet(
+            documents = {"id": chosen, "text": map(words_of, chosen)}
+            pl.DataFrame({**documents, "text_hash": map(text_hash, chosen)}).write_parquet(
                 folder / "documents.parquet"
             )
             folders[kind][domain] = folder
@@ -249,6 +257,18 @@ def rename_training(domain, new):
     return lambda world: table(first("document_id", new))(world["token_shards"][domain])
 
 
+def plant(domain, source, share):
+    """Give a training document of a domain the first share of a held-out text."""
+
+    def change(world):
+        words = words_of(source).split()
+        copied = " ".join(words[: 12 + round(share * (len(words) - 12))])
+        path = world["cleaned_shards"][domain] / "documents.parquet"
+        edit(path, first("text", f"{copied} and so on"))
+
+    return change
+
+
 def rehash(kind, domain, value):
     return lambda world: edit(world[kind][domain] / "documents.parquet", first("text_hash", value))
 
@@ -261,13 +281,18 @@ def rehash(kind, domain, value):
             {"ids_seen_elsewhere", "texts_seen_elsewhere"},
         ),
         (rename_training("code", "nowhere/1"), {"ids_not_cleaned"}),
-        (rename_training("code", "prose/heldout/0"), {"heldout_ids", "heldout_texts"}),
+        (
+            rename_training("code", "prose/heldout/0"),
+            {"heldout_ids", "heldout_texts", "leaking_documents"},
+        ),
         (rehash("heldout_sets", "code", text_hash("prose/train/5")), {"heldout_texts"}),
         (
             cluster("code", ("code/train/1", "kept"), ("code/heldout/1", "kept")),
             {"heldout_clusters"},
         ),
         (cluster("code", ("code/train/1", "exact")), {"removed_copies"}),
+        (plant("code", "prose/heldout/2", 0.5), {"leaking_documents"}),
+        (plant("code", "prose/heldout/2", 0.4), set()),
         (rehash("cleaned_shards", "code", text_hash("prose/train/5")), {"texts_seen_elsewhere"}),
     ],
 )

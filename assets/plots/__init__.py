@@ -16,6 +16,7 @@ from assets.plots.evaluation_plots import (
     plot_methods,
     plot_predicted_against_actual,
 )
+from assets.plots.label_plots import plot_scores, plot_skills
 from assets.plots.law_plots import plot_predictions, plot_residuals
 from assets.plots.mixture_plots import (
     Estimate,
@@ -56,7 +57,9 @@ __all__ = [
     "plot_residuals",
     "plot_sampling_weights",
     "plot_scaling_fit",
+    "plot_scores",
     "plot_skill_graph",
+    "plot_skills",
     "plot_swarm",
     "plot_tokens",
     "plot_training_losses",

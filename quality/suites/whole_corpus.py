@@ -12,10 +12,12 @@ import polars as pl
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
+from quality.contamination import CONTAMINATED, ContaminationConfig, LeakSearch
 from quality.dedup.members import COLUMNS as COPIES
 from quality.dedup.members import MEMBERS_FILE
+from quality.document_batches import BadDocuments, read_batches
 from quality.expectations import run_suite
-from quality.gate_tables import read_table, verdict
+from quality.gate_tables import read_table, unreadable, verdict
 from quality.gates import Criterion
 from quality.suites.token_shards import COLUMNS as TOKEN_COLUMNS
 from quality.suites.token_shards import read_manifest
@@ -40,6 +42,7 @@ PROFILE_COLUMNS = {
     "heldout_texts": pl.Int64,
     "heldout_clusters": pl.Int64,
     "removed_copies": pl.Int64,
+    "leaking_documents": pl.Int64,
     "tokenizer_digest": pl.String,
     "heldout_tokenizer_digest": pl.String,
 }
@@ -79,6 +82,7 @@ def expectations(limits: WholeLimits) -> list["Expectation"]:
         zero("heldout_texts"),
         zero("heldout_clusters"),
         zero("removed_copies"),
+        zero("leaking_documents"),
         gxe.ExpectColumnValuesToBeBetween(
             column="domain_token_share",
             min_value=limits.min_token_share,
@@ -120,8 +124,12 @@ def write_shard_profile(
     cleaned_shards: Mapping[str, Path],
     cluster_members: Mapping[str, Path],
     out: Path,
+    contamination: ContaminationConfig | None = None,
 ) -> pl.DataFrame:
     """Reduce all training shards to one row per domain and shard, and write it.
+
+    The text of every document in a training shard is searched for evaluation items once more, so a
+    leak shows whatever report or version the shards were made from.
 
     Args:
         token_shards: Artifact folder by domain.
@@ -129,6 +137,7 @@ def write_shard_profile(
         cleaned_shards: Artifact folder by corpus; it knows the text hash of every document.
         cluster_members: Artifact folder by corpus; it knows which documents are copies.
         out: Folder to write `shard_profile.parquet` into.
+        contamination: What leaks; None for the defaults.
 
     Returns:
         The profile, sorted by domain and shard.
@@ -144,6 +153,11 @@ def write_shard_profile(
     removed = copies.filter(pl.col("kind") != "kept")["id"]
     held_clusters = copies.filter(pl.col("id").is_in(heldout_ids.implode()))["cluster"]
     near_heldout = copies.filter(pl.col("cluster").is_in(held_clusters.unique().implode()))["id"]
+    leaking = _leaking(
+        training["document_id"],
+        cleaned_shards,
+        LeakSearch(heldout_sets, contamination or ContaminationConfig()),
+    )
     joined = training.join(cleaned, left_on="document_id", right_on="id", how="left")
     text_hash, document_id = pl.col("text_hash"), pl.col("document_id")
     profile = (
@@ -153,6 +167,7 @@ def write_shard_profile(
             is_heldout_id=document_id.is_in(heldout_ids.unique().implode()),
             is_near_heldout=document_id.is_in(near_heldout.implode()),
             is_removed=document_id.is_in(removed.implode()),
+            is_leaking=document_id.is_in(leaking),
             is_heldout_text=text_hash.is_in(heldout["text_hash"].unique().implode()),
         )
         .group_by("domain", "shard")
@@ -167,6 +182,7 @@ def write_shard_profile(
             heldout_texts=_count("is_heldout_text"),
             heldout_clusters=_count("is_near_heldout"),
             removed_copies=_count("is_removed"),
+            leaking_documents=_count("is_leaking"),
         )
         .join(_tokenizers(token_shards), on="domain", how="left")
         .with_columns(
@@ -178,6 +194,21 @@ def write_shard_profile(
     )
     profile.write_parquet(out / PROFILE, compression="zstd")
     return profile
+
+
+def _leaking(trained: pl.Series, cleaned: Mapping[str, Path], search: LeakSearch) -> list[str]:
+    """Ids of documents in the training shards that leak an evaluation item."""
+    leaking: list[str] = []
+    wanted = trained.implode()
+    for _, folder in sorted(cleaned.items()):
+        try:
+            for batch in read_batches(folder, ("id", "text")):
+                mine = batch.filter(pl.col("id").is_in(wanted))
+                found = search.find(mine["text"]).filter(pl.col("kind") == CONTAMINATED)
+                leaking += mine["id"].gather(found["row"].unique()).to_list()
+        except BadDocuments as error:
+            raise unreadable("documents.parquet", str(error)) from error
+    return leaking
 
 
 def _count(column: str) -> pl.Expr:

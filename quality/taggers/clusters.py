@@ -11,6 +11,7 @@ The same documents and seed give the same clusters. Seeds are chosen by k-means+
 Vassilvitskii 2007), best of `NUM_STARTS`.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass as plain_dataclass
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,11 +22,10 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from quality.hashed_ngrams import sample_text
-from quality.taggers.interface import require_columns, tag_table
+from quality.taggers.interface import Arrays, require_columns, tag_table
 
 if TYPE_CHECKING:
-    from sklearn.cluster import KMeans
-    from sklearn.pipeline import Pipeline
+    from sklearn.feature_extraction.text import TfidfVectorizer
 
 Floats = NDArray[np.float64]
 
@@ -38,14 +38,18 @@ NAME_WORDS = 3
 
 @plain_dataclass(frozen=True, kw_only=True, slots=True)
 class ClusterTagger:
-    """Found clusters."""
+    """Found clusters: K of them, in E dimensions, over W words."""
 
     names: tuple[str, ...]
     """Name of each cluster, such as `2: theorem proof lemma`."""
-    embedding: "Pipeline"
-    """Text -> point of length one."""
-    clustering: "KMeans"
-    """Point -> cluster."""
+    words: tuple[str, ...]
+    """Words that TF-IDF knows, length W."""
+    idf: Floats
+    """Weight of each word, shape (W,)."""
+    components: Floats
+    """Projection of the latent semantic analysis, shape (E, W)."""
+    centres: Floats
+    """Centre of each cluster, shape (K, E)."""
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -54,16 +58,38 @@ class ClusterTagger:
 
     def tag(self, documents: pl.DataFrame) -> pl.DataFrame:
         """Give each text the name of the nearest cluster, none to a text without a known word."""
+        from scipy.spatial.distance import cdist
+
         require_columns(documents, "id", "text")
         if documents.is_empty():
             return tag_table(documents["id"], documents["text"], pl.Series([], dtype=pl.Float64))
-        points = self.embedding.transform(_texts(documents))
-        distances = np.sort(self.clustering.transform(points), axis=1)
-        clusters = self.clustering.predict(points)
+        points = self._embed(_texts(documents))
+        distances = cdist(points, self.centres)
+        clusters = distances.argmin(axis=1)
+        distances.sort(axis=1)
         has_words = pl.Series(np.linalg.norm(points, axis=1) > 0)
         tags = pl.Series([self.names[index] for index in clusters], dtype=pl.String)
         confidence = 1.0 - distances[:, 0] / np.maximum(distances[:, 1], 1e-12)
         return tag_table(documents["id"], tags.set(~has_words, None), pl.Series(confidence))
+
+    def learnt(self) -> Arrays:
+        """Return words, projection and centres, in double precision: a distance may be a tie."""
+        return {
+            "names": np.array(self.names, dtype=np.str_),
+            "words": np.array(self.words, dtype=np.str_),
+            "idf": self.idf,
+            "components": self.components,
+            "centres": self.centres,
+        }
+
+    def _embed(self, texts: Sequence[str]) -> Floats:
+        """Points of length one, or zero where no word is known, shape (N, E)."""
+        from sklearn.preprocessing import normalize
+
+        vectorizer = _vectorizer(self.words)
+        vectorizer.idf_ = self.idf
+        points: Floats = normalize(vectorizer.transform(texts) @ self.components.T)
+        return points
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, config=ConfigDict(extra="forbid"))
@@ -86,31 +112,36 @@ class ClusterSettings:
         """
         from sklearn.cluster import KMeans
         from sklearn.decomposition import TruncatedSVD
-        from sklearn.feature_extraction.text import TfidfVectorizer
-        from sklearn.pipeline import make_pipeline
-        from sklearn.preprocessing import Normalizer
+        from sklearn.preprocessing import normalize
 
         require_columns(documents, "id", "text")
         self._require_enough("documents", documents.height)
-        words = TfidfVectorizer(
-            max_features=MAX_WORDS,
-            max_df=0.5,
-            sublinear_tf=True,
-            token_pattern=r"(?u)\b[^\W\d_]{2,}\b",
-        )
-        counts = words.fit_transform(_texts(documents))
+        vectorizer = _vectorizer(None)
+        counts = vectorizer.fit_transform(_texts(documents))
         self._require_enough("words", counts.shape[1])
         semantics = TruncatedSVD(self.num_dimensions, random_state=self.seed)
-        to_sphere = Normalizer(copy=False)
-        points = to_sphere.fit_transform(semantics.fit_transform(counts))
+        points = normalize(semantics.fit_transform(counts))
         clustering = KMeans(self.num_clusters, n_init=NUM_STARTS, random_state=self.seed).fit(
             points
         )
         centres = semantics.inverse_transform(clustering.cluster_centers_)
+        words = vectorizer.get_feature_names_out()
         return ClusterTagger(
-            names=_name(centres, words.get_feature_names_out()),
-            embedding=make_pipeline(words, semantics, to_sphere),
-            clustering=clustering,
+            names=_name(centres, words),
+            words=tuple(words.tolist()),
+            idf=vectorizer.idf_,
+            components=semantics.components_,
+            centres=clustering.cluster_centers_,
+        )
+
+    def restore(self, learnt: Arrays) -> ClusterTagger:
+        """Make the same clusters again."""
+        return ClusterTagger(
+            names=tuple(learnt["names"].tolist()),
+            words=tuple(learnt["words"].tolist()),
+            idf=learnt["idf"].astype(np.float64),
+            components=learnt["components"].astype(np.float64),
+            centres=learnt["centres"].astype(np.float64),
         )
 
     def _require_enough(self, what: str, number: int) -> None:
@@ -119,6 +150,19 @@ class ClusterSettings:
                 f"{number} {what} are too few for {self.num_clusters} clusters in "
                 f"{self.num_dimensions} dimensions"
             )
+
+
+def _vectorizer(words: Sequence[str] | None) -> "TfidfVectorizer":
+    """TF-IDF of known words, or of those that it will find."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    return TfidfVectorizer(
+        vocabulary=words,
+        max_features=MAX_WORDS,
+        max_df=0.5,
+        sublinear_tf=True,
+        token_pattern=r"(?u)\b[^\W\d_]{2,}\b",
+    )
 
 
 def _texts(documents: pl.DataFrame) -> list[str]:

@@ -5,9 +5,15 @@ Confidence is the tagger's own estimate in [0, 1] that the tag is right; taggers
 files, and only `quality.tagger_comparison` tells how far two of them agree.
 """
 
+from collections.abc import Mapping
 from typing import Protocol
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
+
+Arrays = Mapping[str, NDArray[np.float64] | NDArray[np.float32] | NDArray[np.str_]]
+"""What a fitted tagger has learnt, by name."""
 
 TAG_COLUMNS = {"id": pl.String, "tag": pl.String, "confidence": pl.Float64}
 """Columns of a table of tags: id, tag or null, confidence (0 where the tag is null)."""
@@ -29,6 +35,10 @@ class Tagger(Protocol):
         """
         ...
 
+    def learnt(self) -> Arrays:
+        """Return what has been learnt; with the settings it is all that `restore` needs."""
+        ...
+
 
 class TaggerSettings(Protocol):
     """Settings of one kind of tagger: a frozen dataclass that refuses unknown keys."""
@@ -38,6 +48,14 @@ class TaggerSettings(Protocol):
 
         Raises:
             ValueError: The documents lack a column or do not suffice.
+        """
+        ...
+
+    def restore(self, learnt: Arrays) -> Tagger:
+        """Make the tagger that `fit` had made.
+
+        Raises:
+            KeyError: An array is missing.
         """
         ...
 

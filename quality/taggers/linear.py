@@ -16,7 +16,7 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from quality.hashed_ngrams import NUM_BUCKETS, hash_ngrams
-from quality.taggers.interface import require_columns, tag_table
+from quality.taggers.interface import Arrays, require_columns, tag_table
 
 Floats = NDArray[np.float64]
 
@@ -51,6 +51,14 @@ class LinearTagger:
         )
         tags = tags.set(confidence < self.min_confidence, None)
         return tag_table(documents["id"], tags, confidence)
+
+    def learnt(self) -> Arrays:
+        """Return labels, and weights in the precision of a file: float32."""
+        return {
+            "labels": np.array(self.labels, dtype=np.str_),
+            "weights": self.weights.astype(np.float32),
+            "intercepts": self.intercepts,
+        }
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, config=ConfigDict(extra="forbid"))
@@ -93,5 +101,14 @@ class LinearSettings:
             labels=tuple(labels),
             weights=weights,
             intercepts=intercepts,
+            min_confidence=self.min_confidence,
+        )
+
+    def restore(self, learnt: Arrays) -> LinearTagger:
+        """Make the classifier again; weights have the precision of float32."""
+        return LinearTagger(
+            labels=tuple(str(label) for label in learnt["labels"]),
+            weights=learnt["weights"].astype(np.float64),
+            intercepts=learnt["intercepts"].astype(np.float64),
             min_confidence=self.min_confidence,
         )

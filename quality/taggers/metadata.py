@@ -12,7 +12,7 @@ import polars as pl
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from quality.taggers.interface import require_columns, tag_table
+from quality.taggers.interface import Arrays, require_columns, tag_table
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, config=ConfigDict(extra="forbid"))
@@ -46,3 +46,11 @@ class MetadataTagger:
         tags = values.replace(dict(self.rename)) if self.rename else values
         tags = tags.set(tags == "", None)
         return tag_table(documents["id"], tags, pl.repeat(1.0, documents.height, eager=True))
+
+    def learnt(self) -> Arrays:
+        """Return nothing: the settings say all."""
+        return {}
+
+    def restore(self, learnt: Arrays) -> "MetadataTagger":
+        """Return itself."""
+        return self

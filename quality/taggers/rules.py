@@ -17,7 +17,7 @@ from polars.exceptions import ComputeError
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from quality.taggers.interface import require_columns, tag_table
+from quality.taggers.interface import Arrays, require_columns, tag_table
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, config=ConfigDict(extra="forbid"))
@@ -105,3 +105,11 @@ class RulesTagger:
         tags = best.select(pl.when(pl.col("first") >= 1).then("tag")).to_series()
         margin = (pl.col("first") - pl.col("second").fill_null(0.0)) / pl.col("first")
         return tag_table(documents["id"], tags, best.select(margin.fill_nan(0.0)).to_series())
+
+    def learnt(self) -> Arrays:
+        """Return nothing: the settings say all."""
+        return {}
+
+    def restore(self, learnt: Arrays) -> "RulesTagger":
+        """Return itself."""
+        return self
