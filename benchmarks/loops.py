@@ -38,6 +38,7 @@ def loop_config(folders: list[Path], *, steps: int, **changes: object) -> "RunCo
             num_heads=8,
             intermediate_size=704,
             context_tokens=256,
+            tied_embeddings=True,
         ),
         schedule=ScheduleConfig(steps=steps, batch_rows=8, peak_lr=1e-3, warmup_steps=4),
         mixer=MixerConfig(method="uniform"),
@@ -138,7 +139,7 @@ def _methods(domains: list[str]) -> dict[str, "MixerConfig"]:
         "ODM at every step": MixerConfig(method="odm"),
         "Aioli": MixerConfig(method="aioli", settings={**probing}),
         "Aioli, training losses as the signal": MixerConfig(
-            method="aioli", settings={**probing, "loss_source": "train"}
+            method="aioli", settings={**probing}, losses="training"
         ),
         "Skill-It": MixerConfig(
             method="skill_it",

@@ -15,6 +15,7 @@ from training.mixers.proportional import make_proportional
 from training.mixers.schedule import make_schedule
 from training.mixers.skill_it import make_skill_it
 from training.mixers.temperature import make_temperature
+from training.mixers.training_signal import TrainingLossSignal
 from training.mixers.uniform import make_uniform
 from training.mixers.unimax import make_unimax
 
@@ -71,4 +72,5 @@ def make_mixer(
         batch_rows=batch_rows,
         has_reference=has_reference,
     )
-    return MIXERS[config.method](config.settings, task)
+    mixer = MIXERS[config.method](config.settings, task)
+    return mixer if config.losses == "heldout" else TrainingLossSignal(mixer, task)
