@@ -5,7 +5,9 @@ Trainer runs in bfloat16 and in float32, without compiling, in an environment wi
 """
 
 import json
+import statistics
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,15 +18,17 @@ from benchmarks.random_shards import write_random_shards
 
 if TYPE_CHECKING:
     from training.config import RunConfig
+    from training.step_report import StepReport
 
 _VOCAB_SIZE = 8192
 _STEPS = 24
 _WARM_UP = 6
 _THREADS = 2
-_TURNS = 3
 
 
-def compare_trainer(folder: Path, environments: Environments) -> tuple[list[Comparison], list[str]]:
+def compare_trainer(
+    folder: Path, environments: Environments, *, turns: int = 3
+) -> tuple[list[Comparison], list[str]]:
     """Ours by turns with the Trainer in bfloat16 and in float32."""
     python = environments.find("accelerate")
     if python is None:
@@ -44,37 +48,55 @@ def compare_trainer(folder: Path, environments: Environments) -> tuple[list[Comp
         execution=ExecutionConfig(compile=True),
         num_threads=_THREADS,
     )
-    ours: list[float] = []
-    theirs: dict[str, list[float]] = {"bfloat16": [], "float32": []}
-    for turn in range(_TURNS):
-        ours.append(_seconds_of_loop(config, folder / f"run-{turn}"))
-        for precision, seconds in theirs.items():
-            seconds.append(_seconds_of_trainer(python, config, bf16=precision == "bfloat16"))
+    ours: list[_Spent] = []
+    theirs: dict[str, list[_Spent]] = {"bfloat16": [], "float32": []}
+    for turn in range(turns):
+        ours.append(_spent_by_loop(config, folder / f"run-{turn}"))
+        for precision, spent in theirs.items():
+            spent.append(_spent_by_trainer(python, config, bf16=precision == "bfloat16"))
     tokens = config.schedule.batch_rows * config.model.context_tokens
+    busy = statistics.median(spent.processor for spent in ours)
     rows = [
         Comparison(
             step="train 5 M parameters, bfloat16, compiled, on the clock of two threads",
             peer=f"transformers.Trainer, {precision}",
             unit="ktokens/s",
             amount=(_STEPS - _WARM_UP) * tokens / 1e3,
-            ours=ours,
-            theirs=seconds,
+            ours=[spent.clock for spent in ours],
+            theirs=[spent.clock for spent in others],
         )
-        for precision, seconds in theirs.items()
+        for precision, others in theirs.items()
     ]
-    return rows, []
+    ratios = ", ".join(
+        f"{statistics.median(spent.processor for spent in others) / busy:.2f} ({precision})"
+        for precision, others in theirs.items()
+    )
+    return rows, [f"In processor seconds the Trainer takes as many times ours: {ratios}."]
 
 
-def _seconds_of_loop(config: "RunConfig", out: Path) -> float:
-    """Seconds on the clock of the steps after those in which the model is compiled."""
+@dataclass(frozen=True, slots=True)
+class _Spent:
+    """Seconds of as many steps."""
+
+    clock: float
+    processor: float
+
+
+def _spent_by_loop(config: "RunConfig", out: Path) -> _Spent:
+    """Measure the steps after those in which the model is compiled; the last one evaluates."""
     from training.loop import train
 
-    marks: dict[int, float] = {}
-    train(config, out, on_progress=lambda report: marks.update({report.step: time.perf_counter()}))
-    return marks[_STEPS - 1] - marks[_WARM_UP - 1]  # the last step evaluates
+    marks: dict[int, _Spent] = {}
+
+    def mark(report: "StepReport") -> None:
+        marks[report.step] = _Spent(time.perf_counter(), time.process_time())
+
+    train(config, out, on_progress=mark)
+    first, last = marks[_WARM_UP - 1], marks[_STEPS - 1]
+    return _Spent(last.clock - first.clock, last.processor - first.processor)
 
 
-def _seconds_of_trainer(python: Path, config: "RunConfig", *, bf16: bool) -> float:
+def _spent_by_trainer(python: Path, config: "RunConfig", *, bf16: bool) -> _Spent:
     from training.config import ModelConfig
 
     model = config.model
@@ -97,4 +119,5 @@ def _seconds_of_trainer(python: Path, config: "RunConfig", *, bf16: bool) -> flo
         "num_threads": _THREADS,
         "bf16": bf16,
     }
-    return run_peer(python, "transformers_trainer.py", json.dumps(settings))["wall_seconds"]
+    found = run_peer(python, "transformers_trainer.py", json.dumps(settings))
+    return _Spent(found["wall_seconds"], found["seconds"])

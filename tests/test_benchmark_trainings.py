@@ -68,7 +68,7 @@ def test_environments():
     assert Environments([here]).find("no_such_module") is None
     with pytest.raises(ValueError, match="/nowhere/python: no such Python"):
         Environments([here, Path("/nowhere/python")])
-    with pytest.raises(RuntimeError, match="mixed_loading.py failed"):
+    with pytest.raises(RuntimeError, match=r"mixed_loading\.py failed"):
         run_peer(here, "mixed_loading.py", "nobody", "prepare", "a", "b")
 
 
