@@ -51,6 +51,8 @@ class Inputs:
     """Documents of each corpus that preparation takes."""
     reference: Path | None = None
     """Folder of published runs as CSV; None: runs are generated from known laws."""
+    engine_pythons: tuple[Path, ...] = ()
+    """Interpreters of environments with accelerate, mosaicml-streaming, litdata or grain."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -9,7 +9,9 @@ family has been measured, and only then; it says when, on what and at which comm
 
 Laws are fitted to generated runs, or with `--reference FOLDER` to published ones. The corpora are
 Parquet files with the columns `id` and `text`. The peers of preparation have an
-environment of their own: `pip install 'datatrove[io,processing]' spacy`.
+environment of their own: `pip install 'datatrove[io,processing]' spacy`. So have those of the
+training engine, one each: `pip install torch transformers accelerate`, `pip install
+mosaicml-streaming`, `pip install litdata`, `pip install grain`; name each with --engine-python.
 """
 
 import argparse
@@ -108,18 +110,28 @@ def main() -> None:
         default=os.environ.get("MIXWRIGHT_REFERENCE"),
         help="folder of published runs as CSV; also MIXWRIGHT_REFERENCE",
     )
+    parser.add_argument(
+        "--engine-python",
+        type=Path,
+        action="append",
+        default=[],
+        help="Python of an environment with accelerate, streaming, litdata or grain; repeat",
+    )
     parser.add_argument("--only", action="append", choices=FAMILIES, help="repeat for several")
     given = parser.parse_args()
     if given.peer_python is not None and not given.peer_python.is_file():
         parser.error(f"{given.peer_python}: no such Python; make an environment with datatrove")
     if given.reference is not None and not (given.reference / PUBLISHED_RUNS).is_file():
         parser.error(f"{given.reference}: holds no {PUBLISHED_RUNS}; leave the option out")
+    if missing := [str(path) for path in given.engine_python if not path.is_file()]:
+        parser.error(f"--engine-python: no such Python: {', '.join(missing)}")
     inputs = Inputs(
         corpora=given.corpora,
         peer_python=given.peer_python,
         turns=given.turns,
         documents=given.documents,
         reference=given.reference,
+        engine_pythons=tuple(given.engine_python),
     )
     sections = read_sections(RESULTS.read_text() if RESULTS.exists() else "")
     for name in given.only or FAMILIES:

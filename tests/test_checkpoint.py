@@ -90,12 +90,13 @@ def test_half_written_one_is_removed(tmp_path):
     assert steps(tmp_path) == ["step-00000005"]
 
 
-def test_unknown_format_version_is_not_used(tmp_path, caplog):
+@pytest.mark.parametrize("version", [1, 3])
+def test_another_format_version_is_not_used(tmp_path, caplog, version):
     save_checkpoint(checkpoint(5), tmp_path, keep_last=2)
     path = tmp_path / "step-00000005/manifest.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"format_version": 2}))
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"format_version": version}))
     assert load_latest_checkpoint(tmp_path, config_digest="aa") is None
-    assert "format version 2, not 1" in caplog.text
+    assert f"format version {version}, not 2" in caplog.text
 
 
 def test_other_configuration_is_refused(tmp_path):
@@ -163,3 +164,23 @@ def test_missing_parameter_is_an_error():
     del tensors["model.0.weight"]
     with pytest.raises(KeyError, match=r"model\.0\.weight"):
         restore_tensors(tensors, model, optimiser)
+
+
+def test_another_shape_is_an_error():
+    with torch.random.fork_rng():
+        model, optimiser = trained(1)
+    tensors = collect_tensors(model, optimiser)
+    tensors["model.0.bias"] = torch.zeros(99)
+    with pytest.raises(ValueError, match=r"0\.bias is \(99,\) .* in the checkpoint"):
+        restore_tensors(tensors, model, optimiser)
+
+
+def test_nothing_is_copied_on_the_cpu():
+    with torch.random.fork_rng():
+        model, optimiser = trained(1)
+        tensors = collect_tensors(model, optimiser)
+        restore_tensors(tensors, model, optimiser)
+    weight = model[0].weight
+    moment = optimiser.state[weight]["exp_avg"]
+    assert weight.data_ptr() == tensors["model.0.weight"].data_ptr()
+    assert moment.data_ptr() == tensors["optimiser.0.weight.exp_avg"].data_ptr()

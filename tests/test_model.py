@@ -157,3 +157,18 @@ def test_parts_fit_the_limit_and_are_even():
     assert len(split_rows(rows, 2**30)) == 7  # not even one row fits: row by row
     assert rows_per_pass(1024, 4096, device=rows.device) == 1
     assert rows_per_pass(8, 11, device=rows.device) == 2**22 // 88
+
+
+@pytest.mark.parametrize("architecture", ["llama", "gpt_neox", "gpt2"])
+@pytest.mark.parametrize("tied", [False, True])
+def test_a_model_without_values_is_whole_once_they_are_restored(architecture, tied):
+    config = replace(SMALL, architecture=architecture, tied_embeddings=tied)
+    wanted = build_model(config, vocab_size=11, eos_id=0, seed=3)
+    before = torch.get_rng_state()
+    bare = build_model(config, vocab_size=11, eos_id=0, seed=0, initialised=False)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert bare.state_dict().keys() == wanted.state_dict().keys()
+    bare.load_state_dict(wanted.state_dict())
+    rows = torch.arange(10).view(2, 5)
+    assert torch.equal(row_losses(bare, rows), row_losses(wanted, rows))
+    assert (bare.get_output_embeddings().weight is bare.get_input_embeddings().weight) == tied

@@ -28,7 +28,8 @@ def test_comes_back_with_the_digest_of_the_file(tmp_path):
     written = write_tensors(TENSORS, tmp_path / "a")
     found, read = read_tensors(tmp_path / "a")
     assert_same(found)
-    assert written == read == hashlib.sha256((tmp_path / "a").read_bytes()).hexdigest()
+    whole = hashlib.sha256((tmp_path / "a").read_bytes()).digest()  # shorter than a block
+    assert written == read == hashlib.sha256(whole).hexdigest()
 
 
 def test_the_library_reads_what_is_written_and_is_read(tmp_path):
@@ -42,8 +43,31 @@ def test_tensors_longer_than_a_block(tmp_path, monkeypatch):
     monkeypatch.setattr("training.tensor_file._BLOCK_BYTES", 7)
     written = write_tensors(TENSORS, tmp_path / "a")
     found, read = read_tensors(tmp_path / "a")
-    assert written == read
     assert_same(found)
+    content = (tmp_path / "a").read_bytes()
+    blocks = [content[start : start + 7] for start in range(0, len(content), 7)]
+    digests = b"".join(hashlib.sha256(block).digest() for block in blocks)
+    assert written == read == hashlib.sha256(digests).hexdigest()
+
+
+def test_tensors_are_as_those_that_torch_makes(tmp_path):
+    """Aligned for the kernels, and each with its own storage, as what saves a model wants it."""
+    write_tensors(TENSORS, tmp_path / "a")
+    found, _ = read_tensors(tmp_path / "a")
+    full = [tensor for tensor in found.values() if tensor.numel()]
+    assert all(tensor.data_ptr() % 64 == 0 for tensor in full)
+    assert all(tensor.untyped_storage().nbytes() == tensor.nbytes for tensor in full)
+    save_file(found, tmp_path / "b")
+    for tensor in full:
+        tensor.zero_()
+    assert_same(read_tensors(tmp_path / "b")[0])
+
+
+def test_offsets_beyond_the_file_are_refused(tmp_path):
+    header = b'{"a": {"dtype": "U8", "shape": [9], "data_offsets": [0, 9]}}'
+    (tmp_path / "a").write_bytes(len(header).to_bytes(8, "little") + header + bytes(8))
+    with pytest.raises(ValueError, match="bytes 0 to 9 of 8"):
+        read_tensors(tmp_path / "a")
 
 
 @pytest.mark.parametrize("content", [b"", b"PAR1", b"\x08" + bytes(7) + b"nothing "])

@@ -30,9 +30,11 @@ EXAMPLE: Mapping[str, object] = {
 HEAD = """\
 # A training run: mixwright train THIS_FILE --out FOLDER
 #
-# Fill in `domains`: the folder of your token shards, with a folder for each domain in it that holds
-# train/ and heldout/ (mixwright tokenize writes them); or name the folders one by one:
+# Fill in `domains`: a folder that `mixwright tokenize` wrote, or one that holds such a folder for
+# each domain; or name them one by one:
 #   domains: {web: /data/tokens/web, code: /data/tokens/code}
+# A domain with shards in train/ and heldout/ is evaluated on the latter, any other on its last rows
+# (evaluation.heldout_share), which are then not trained on.
 # All vectors over domains are in the order of the sorted names.
 """
 _WIDTH = 100

@@ -3,7 +3,7 @@
     <folder>/step-00000050/
         tensors.safetensors    parameters, optimiser moments, random state, pending ledger rows
         state.json             all the rest
-        manifest.json          step, digest of the run's configuration, sha256 of the two files
+        manifest.json          step, digest of the run's configuration, digests of the two files
 
 It is written as step-00000050.tmp, flushed to the disk and renamed; older ones are removed only
 afterwards. A damaged one is reported and the one before it is used. Nothing is pickled, so a moved
@@ -29,7 +29,7 @@ from training.run_result import CheckpointMismatch
 from training.tensor_file import read_tensors, write_tensors
 
 _LOG = logging.getLogger(__name__)
-_FORMAT_VERSION = 1
+_FORMAT_VERSION = 2
 _PREFIX = "step-"
 _TENSORS = "tensors.safetensors"
 _STATE = "state.json"
@@ -169,12 +169,12 @@ def load_latest_checkpoint(folder: Path, *, config_digest: str) -> Checkpoint | 
 def _load(path: Path) -> Checkpoint:
     try:
         manifest = json.loads((path / _MANIFEST).read_text())
+        if manifest["format_version"] != _FORMAT_VERSION:
+            raise _Damaged(f"format version {manifest['format_version']}, not {_FORMAT_VERSION}")
         tensors, found = read_tensors(path / _TENSORS)
         for name, digest in ((_TENSORS, found), (_STATE, _sha256(path / _STATE))):
             if digest != manifest["sha256"][name]:
                 raise _Damaged(f"{name} does not have the digest that the manifest records")
-        if manifest["format_version"] != _FORMAT_VERSION:
-            raise _Damaged(f"format version {manifest['format_version']}, not {_FORMAT_VERSION}")
         return Checkpoint(
             step=manifest["step"],
             config_digest=manifest["config_digest"],

@@ -16,6 +16,8 @@ from torch import Tensor, nn, optim
 
 from training.engine import whole_tensor
 
+_OPTIMISER = "optimiser."
+
 
 def collect_tensors(
     model: nn.Module, optimiser: optim.Optimizer, *, buffers: dict[str, Tensor] | None = None
@@ -30,7 +32,7 @@ def collect_tensors(
     tensors = {f"model.{name}": tensor for name, tensor in _unique_state(model).items()}
     for name, parameter in _optimised(model, optimiser).items():
         for moment, value in optimiser.state[parameter].items():
-            tensors[f"optimiser.{name}.{moment}"] = value
+            tensors[f"{_OPTIMISER}{name}.{moment}"] = value
     copies = {} if buffers is None else buffers
     for name, tensor in tensors.items():
         whole = whole_tensor(tensor.detach())
@@ -56,30 +58,53 @@ def restore_tensors(
 ) -> None:
     """Put the tensors of collect_tensors() back, bit for bit.
 
+    On the CPU nothing is copied: parameters and moments live in the memory of the given tensors
+    from then on.
+
     Args:
-        tensors: They may hold more names; those are ignored.
-        model: Of the same shape as the one they came from.
+        tensors: As training.tensor_file.read_tensors returned them; they may hold more names, which
+            are ignored. They must not be used afterwards.
+        model: Of the same shape as the one they came from; its values do not matter.
         optimiser: Over its parameters.
 
     Raises:
         KeyError: A parameter of the model is missing.
+        ValueError: One has another shape or type.
     """
     with torch.no_grad():
         for name, tensor in _unique_state(model).items():
-            tensor.copy_(_divided_like(tensor, tensors[f"model.{name}"]))
+            _take_over(tensor, tensors[f"model.{name}"], name)
     state = optimiser.state_dict()
     parameters = [entry for group in optimiser.param_groups for entry in group["params"]]
     names = {id(parameter): name for name, parameter in _optimised(model, optimiser).items()}
+    saved = _saved_moments(tensors)
     state["state"] = {
-        index: _moments(tensors, f"optimiser.{names[id(parameter)]}.", parameter)
+        index: {
+            moment: _divided_like(parameter, tensor)
+            for moment, tensor in saved[names[id(parameter)]].items()
+        }
         for index, parameter in enumerate(parameters)
+        if names[id(parameter)] in saved
     }
-    state["state"] = {index: moments for index, moments in state["state"].items() if moments}
     optimiser.load_state_dict(state)
     # Cloned: torch reads these bytes as a struct, with instructions that need an aligned address.
     torch.set_rng_state(tensors["rng.cpu"].clone())
     if "rng.cuda" in tensors and torch.cuda.is_available():
         torch.cuda.set_rng_state(tensors["rng.cuda"].clone())
+
+
+def _take_over(live: Tensor, saved: Tensor, name: str) -> None:
+    """Give a live tensor the saved values."""
+    if live.shape != saved.shape or live.dtype != saved.dtype:
+        raise ValueError(
+            f"{name} is {tuple(saved.shape)} {saved.dtype} in the checkpoint and "
+            f"{tuple(live.shape)} {live.dtype} in the model"
+        )
+    # Among several processes the memory of a parameter is known to those that exchange gradients.
+    if live.device.type == "cpu" and not torch.distributed.is_initialized():
+        live.data = saved
+    else:
+        live.copy_(_divided_like(live, saved))
 
 
 def _divided_like(live: Tensor, whole: Tensor) -> Tensor:
@@ -96,13 +121,14 @@ def _divided_like(live: Tensor, whole: Tensor) -> Tensor:
     )
 
 
-def _moments(tensors: dict[str, Tensor], prefix: str, parameter: nn.Parameter) -> dict[str, Tensor]:
-    # Cloned: the optimiser keeps a tensor that already has its type and device.
-    return {
-        name[len(prefix) :]: _divided_like(parameter, tensor.clone())
-        for name, tensor in tensors.items()
-        if name.startswith(prefix)
-    }
+def _saved_moments(tensors: dict[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+    """By the name of the parameter and that of the moment."""
+    found: dict[str, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        if name.startswith(_OPTIMISER):
+            parameter, moment = name[len(_OPTIMISER) :].rsplit(".", 1)
+            found.setdefault(parameter, {})[moment] = tensor
+    return found
 
 
 def _unique_state(model: nn.Module) -> dict[str, Tensor]:

@@ -6,7 +6,7 @@ A run file is JSON or YAML. Values are not coerced: a number in quotes is refuse
 import hashlib
 import json
 import re
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -30,7 +30,7 @@ from training.model_config import (
 )
 from training.reference_folder import reference_digest
 from training.setting_docs import unknown_key_advice
-from training.shard_format import manifest_digest
+from training.shard_layout import domain_digests, is_whole
 
 __all__ = [
     "STRICT",
@@ -122,6 +122,9 @@ class MixerConfig:
     """Name of one of the mixers that `mixwright methods` lists."""
     settings: dict[str, Setting] = Field(default_factory=dict)
     """Settings of the method; the method checks them."""
+    losses: Literal["heldout", "training"] = "heldout"
+    """What a method that asks for held-out losses gets: these, or the training losses of the next
+    step, which cost no evaluation."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
@@ -154,6 +157,9 @@ class EvaluationConfig:
     """Steps between evaluations for the metrics; None: only at the end.
 
     A mixer asks for its own evaluations besides."""
+    heldout_share: Annotated[float, Field(gt=0, lt=1)] = 0.05
+    """Share of the rows of a domain that is held out, the last ones, if its folder is one set of
+    shards and not divided into train/ and heldout/."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
@@ -190,7 +196,7 @@ class RunConfig:
     run_id: Name
     """Name of the run, part of a path."""
     domains: Annotated[dict[Name, str], Field(min_length=1), AfterValidator(_sorted_by_name)]
-    """Domain -> its token shard folder, which holds train/ and heldout/."""
+    """Domain -> folder of its token shards, or one that holds them in train/ and heldout/."""
     model: AnyModelConfig
     """What is trained: a new model, or a saved one."""
     schedule: ScheduleConfig
@@ -246,20 +252,9 @@ class RunConfig:
                 is missing.
         """
         content = json.loads(TypeAdapter(RunConfig).dump_json(self))
-        for field in _WITHOUT_EFFECT:
-            del content[field]
-        if self.precision == "auto":
-            del content["precision"]
-        if self.schedule.shape == "cosine":
-            del content["schedule"]["shape"], content["schedule"]["decay_steps"]
-        if self.schedule.max_grad_norm == _MAX_GRAD_NORM:
-            del content["schedule"]["max_grad_norm"]
-        for field, default in (("weighter", WeighterConfig()), ("selector", SelectorConfig())):
-            if getattr(self, field) == default:
-                del content[field]
-        if self.reference is None:
-            del content["reference"]
-        else:
+        for section, field in self._without_meaning():
+            del (content if section is None else content[section])[field]
+        if self.reference is not None:
             content["reference"] = reference_digest(Path(self.reference))
         if self.weights_from is None:
             del content["weights_from"]
@@ -268,10 +263,29 @@ class RunConfig:
         if isinstance(self.model, SavedModelConfig):
             content["model"]["folder"] = self.model.digest()
         content["domains"] = {
-            domain: {split: manifest_digest(Path(folder) / split) for split in ("train", "heldout")}
-            for domain, folder in self.domains.items()
+            domain: domain_digests(Path(folder)) for domain, folder in self.domains.items()
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+    def _without_meaning(self) -> Iterator[tuple[str | None, str]]:
+        """Section, if any, and name of each field that is left out of the digest."""
+        yield from ((None, field) for field in _WITHOUT_EFFECT)
+        later: list[tuple[str | None, str, bool]] = [
+            (None, "precision", self.precision == "auto"),
+            (None, "weighter", self.weighter == WeighterConfig()),
+            (None, "selector", self.selector == SelectorConfig()),
+            (None, "reference", self.reference is None),
+            ("mixer", "losses", self.mixer.losses == "heldout"),
+            ("schedule", "shape", self.schedule.shape == "cosine"),
+            ("schedule", "decay_steps", self.schedule.shape == "cosine"),
+            ("schedule", "max_grad_norm", self.schedule.max_grad_norm == _MAX_GRAD_NORM),
+            (
+                "evaluation",
+                "heldout_share",
+                not any(is_whole(Path(folder)) for folder in self.domains.values()),
+            ),
+        ]
+        yield from ((section, field) for section, field, without in later if without)
 
 
 def validation_message(where: str, error: ValidationError, kind: type | None = None) -> str:

@@ -12,6 +12,7 @@ Shapes: B rows, T context tokens.
 """
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
@@ -25,6 +26,7 @@ from transformers import (
     PretrainedConfig,
     PreTrainedModel,
 )
+from transformers.initialization import no_init_weights
 from transformers.utils import logging as transformers_logging
 
 from training.config import ModelConfig, SavedModelConfig
@@ -91,7 +93,9 @@ MAX_LOGITS = {"cpu": 2**22, "cuda": 2**29}
 """Logits of one forward pass by device: 16 MiB and 2 GiB in float32."""
 
 
-def build_model(config: ModelConfig, *, vocab_size: int, eos_id: int, seed: int) -> PreTrainedModel:
+def build_model(
+    config: ModelConfig, *, vocab_size: int, eos_id: int, seed: int, initialised: bool = True
+) -> PreTrainedModel:
     """Build a model with random parameters, on the CPU; the caller's random state is untouched.
 
     Args:
@@ -99,6 +103,8 @@ def build_model(config: ModelConfig, *, vocab_size: int, eos_id: int, seed: int)
         vocab_size: Of the token shards, > 0.
         eos_id: Recorded in the model's configuration, so that generation knows where to stop.
         seed: Of the parameters; the same seed gives the same bits on every device.
+        initialised: False leaves the parameters without values, for those who restore them: drawing
+            them takes longer than reading a checkpoint.
 
     Raises:
         ValueError: An unknown architecture.
@@ -109,13 +115,22 @@ def build_model(config: ModelConfig, *, vocab_size: int, eos_id: int, seed: int)
             f"{', '.join(sorted(ARCHITECTURES))}"
         )
     settings = ARCHITECTURES[config.architecture](config, vocab_size, eos_id)
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), nullcontext() if initialised else no_init_weights():
         torch.default_generator.manual_seed(seed)
-        return AutoModelForCausalLM.from_config(settings, attn_implementation="sdpa")
+        model = AutoModelForCausalLM.from_config(settings, attn_implementation="sdpa")
+    if not initialised:
+        model.tie_weights()  # part of the initialisation that was left out
+    assert isinstance(model, PreTrainedModel)
+    return model
 
 
 def open_model(
-    config: ModelConfig | SavedModelConfig, *, vocab_size: int, eos_id: int, seed: int
+    config: ModelConfig | SavedModelConfig,
+    *,
+    vocab_size: int,
+    eos_id: int,
+    seed: int,
+    initialised: bool = True,
 ) -> PreTrainedModel:
     """Build a new model, or load a saved one to train it further, in float32 on the CPU.
 
@@ -124,13 +139,16 @@ def open_model(
         vocab_size: Of the token shards, > 0.
         eos_id: Of the token shards.
         seed: Of the parameters of a new model.
+        initialised: Whether a new model gets values for its parameters.
 
     Raises:
         ValueError: An unknown architecture; or the folder holds no model, one of another type, or
             one too small for the vocabulary or the context.
     """
     if isinstance(config, ModelConfig):
-        return build_model(config, vocab_size=vocab_size, eos_id=eos_id, seed=seed)
+        return build_model(
+            config, vocab_size=vocab_size, eos_id=eos_id, seed=seed, initialised=initialised
+        )
     try:
         model = load_model(Path(config.folder))
     except (OSError, ValueError) as error:

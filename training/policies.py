@@ -69,7 +69,7 @@ class GradientAlignments:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class PolicyState:
-    """Base of all states: fields are arrays, int, float, bool, str, or None."""
+    """Base of all states: fields are arrays, int, float, bool, str, None, or another state."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -186,10 +186,12 @@ def unpack_state(packed: Mapping[str, Json], like: State) -> State:
             f"the packed {type(like).__name__} has the fields {sorted(fields)}, expected "
             f"{sorted(names)}; the checkpoint is of another version: start in a new folder"
         )
-    return type(like)(**{name: _unpack(fields[name]) for name in names})
+    return type(like)(**{name: _unpack(fields[name], getattr(like, name)) for name in names})
 
 
 def _pack(value: object) -> Json:
+    if isinstance(value, PolicyState):
+        return pack_state(value)
     if isinstance(value, np.ndarray):
         return {
             "dtype": value.dtype.name,
@@ -203,7 +205,9 @@ def _pack(value: object) -> Json:
     )
 
 
-def _unpack(value: Json) -> object:
+def _unpack(value: Json, like: object) -> object:
+    if isinstance(value, dict) and isinstance(like, PolicyState):
+        return unpack_state(value, like)
     if isinstance(value, dict):
         return np.array(value["data"], dtype=str(value["dtype"])).reshape(value["shape"])  # type: ignore[arg-type]
     return value

@@ -127,6 +127,7 @@ def observe_step(
     )
     return replace(
         progress,
+        scored_rows=progress.scored_rows + sum(mean.rows for mean in heldout or ()),
         mixer=inputs.mixer.observe(progress.mixer, observation),
         weighter=inputs.weighter.observe(progress.weighter, observation),
     )

@@ -29,6 +29,8 @@ class Progress:
     """Sum over the steps of the weights asked for."""
     realised_rows: Ints
     """Rows drawn."""
+    scored_rows: int
+    """Held-out rows scored, over all evaluations."""
 
 
 def initial_progress(inputs: RunInputs) -> Progress:
@@ -42,6 +44,7 @@ def initial_progress(inputs: RunInputs) -> Progress:
         selector=inputs.selector.initial(),
         requested_sum=np.zeros(num_domains),
         realised_rows=np.zeros(num_domains, dtype=np.int64),
+        scored_rows=0,
     )
 
 
@@ -56,6 +59,7 @@ def pack_progress(progress: Progress) -> dict[str, Json]:
         "selector": pack_state(progress.selector),
         "requested_sum": progress.requested_sum.tolist(),
         "realised_rows": progress.realised_rows.tolist(),
+        "scored_rows": progress.scored_rows,
     }
 
 
@@ -65,8 +69,9 @@ def unpack_progress(packed: Mapping[str, Json], inputs: RunInputs) -> Progress:
     Raises:
         ValueError: It holds the state of another mixer, weighter or selector, or none.
     """
-    step = packed["step"]
+    step, scored_rows = packed["step"], packed["scored_rows"]
     assert isinstance(step, int)
+    assert isinstance(scored_rows, int)
     return Progress(
         step=step,
         sampler=SamplerState(
@@ -78,6 +83,7 @@ def unpack_progress(packed: Mapping[str, Json], inputs: RunInputs) -> Progress:
         selector=_unpack(packed, "selector", inputs.selector.initial()),
         requested_sum=np.array(packed["requested_sum"], dtype=np.float64),
         realised_rows=np.array(packed["realised_rows"], dtype=np.int64),
+        scored_rows=scored_rows,
     )
 
 

@@ -10,6 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 from training.config import RunConfig, UniqueKeyLoader, unique_keys, validation_message
 from training.run_overrides import apply_overrides
 from training.shard_format import MANIFEST_FILE
+from training.shard_layout import find_domains
 
 FOLDERS = ("domains", "tokenizer", "reference", "weights_from")
 """Keys whose values are folders; so is model.folder."""
@@ -18,7 +19,8 @@ FOLDERS = ("domains", "tokenizer", "reference", "weights_from")
 def load_run_config(path: Path, *, overrides: Sequence[str] = ()) -> RunConfig:
     """Read a run file, JSON or YAML. Relative folders are relative to the file.
 
-    `domains` may be one folder: then every folder in it that holds train/ and heldout/ is a domain.
+    `domains` may be one folder: then every folder in it that holds token shards is a domain, or the
+    folder itself if it does.
 
     Args:
         path: The file.
@@ -69,18 +71,15 @@ def _with_absolute_folders(content: dict[str, object], base: Path) -> dict[str, 
 
 
 def _expanded(key: str, value: object, path: Path) -> object:
-    """Turn one folder of domains into a domain per folder in it; other values stay."""
+    """Turn one folder into the domains that it holds; other values stay."""
     if key != "domains" or not isinstance(value, str):
         return value
-    found = {
-        folder.name: str(folder)
-        for folder in sorted(Path(value).glob("*"))
-        if all((folder / split / MANIFEST_FILE).is_file() for split in ("train", "heldout"))
-    }
+    found = {name: str(folder) for name, folder in find_domains(Path(value)).items()}
     if not found:
         raise ValueError(
-            f"{path}: domains: {value} holds no token shards; give a folder with a folder for each "
-            f"domain that holds train/{MANIFEST_FILE} and heldout/{MANIFEST_FILE} (mixwright "
-            "tokenize writes them), or a mapping of names to such folders"
+            f"{path}: domains: {value} holds no token shards; give a folder of them "
+            f"({MANIFEST_FILE} in it, as mixwright tokenize writes it), one with such a folder for "
+            f"each domain, divided into train/{MANIFEST_FILE} and heldout/{MANIFEST_FILE} or not, "
+            "or a mapping of names to such folders"
         )
     return found

@@ -11,11 +11,11 @@ import numpy as np
 from training.arrays import Ints
 from training.batch_reader import BatchReader
 from training.config import RunConfig
+from training.domain_shards import open_domain
 from training.learned_weights import LearnedWeights, read_learned_weights
 from training.mixers import make_mixer
 from training.mixers.interface import Mixer
 from training.sampler import BatchPlan, Sampler
-from training.scoring import spread_rows
 from training.selectors import make_selector
 from training.selectors.selector import SelectionTask, Selector
 from training.shards import ShardManifest, StoredTokens, TokenShards
@@ -72,11 +72,19 @@ def open_run_inputs(config: RunConfig) -> RunInputs:
     """
     domains = tuple(config.domains)
     folders = [Path(folder) for folder in config.domains.values()]
-    train = tuple(TokenShards.open(folder / "train") for folder in folders)
-    heldout = tuple(TokenShards.open(folder / "heldout") for folder in folders)
-    _require_one_tokenizer([*train, *heldout], [*folders, *folders])
     context_tokens = config.model.context_tokens
-    num_rows: Ints = np.array([shards.num_rows(context_tokens) for shards in train], dtype=np.int64)
+    opened = [
+        open_domain(
+            folder,
+            context_tokens=context_tokens,
+            heldout_share=config.evaluation.heldout_share,
+        )
+        for folder in folders
+    ]
+    train = tuple(domain.train for domain in opened)
+    heldout = tuple(domain.heldout for domain in opened)
+    _require_one_tokenizer([*train, *heldout], [*folders, *folders])
+    num_rows: Ints = np.array([domain.num_train_rows for domain in opened], dtype=np.int64)
     learned = (
         None if config.weights_from is None else read_learned_weights(Path(config.weights_from))
     )
@@ -113,10 +121,7 @@ def open_run_inputs(config: RunConfig) -> RunInputs:
         domains=domains,
         train=train,
         heldout=heldout,
-        heldout_rows=tuple(
-            shards.rows(spread_rows(shards.num_rows(context_tokens), wanted), context_tokens)
-            for shards in heldout
-        ),
+        heldout_rows=tuple(domain.heldout_rows(wanted) for domain in opened),
         context_tokens=context_tokens,
         reader=BatchReader(train, context_tokens),
         sampler=sampler,

@@ -177,8 +177,9 @@ def open_session(
             relies on a file that is gone.
     """
     _require_divisible(config, inputs, ranks)
+    checkpoint = _newest_checkpoint(out / "checkpoints", config_digest=config_digest, ranks=ranks)
     engine = Engine(
-        _fresh_model(config, inputs),
+        _fresh_model(config, inputs, initialised=checkpoint is None),
         device=choose_device(config.device, local_rank=ranks.local_rank),
         context_tokens=inputs.context_tokens,
         precision=config.precision,
@@ -187,7 +188,6 @@ def open_session(
     )
     model = engine.model
     optimiser = build_optimiser(model, config.schedule)
-    checkpoint = _newest_checkpoint(out / "checkpoints", config_digest=config_digest, ranks=ranks)
     if checkpoint is None:
         progress, metrics_bytes = initial_progress(inputs), 0
     else:
@@ -247,13 +247,16 @@ def _open_ledger(folder: Path, domains: tuple[str, ...], checkpoint: Checkpoint 
     return Ledger.resume(folder, domains, step=checkpoint.step, tensors=checkpoint.tensors)
 
 
-def _fresh_model(config: RunConfig, inputs: RunInputs) -> PreTrainedModel:
+def _fresh_model(
+    config: RunConfig, inputs: RunInputs, *, initialised: bool = True
+) -> PreTrainedModel:
     """Build the model as it is before the first step, on the CPU."""
     return open_model(
         config.model,
         vocab_size=inputs.manifest.vocab_size,
         eos_id=inputs.manifest.eos_id,
         seed=config.seed,
+        initialised=initialised,
     )
 
 

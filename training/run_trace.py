@@ -15,10 +15,11 @@ import polars as pl
 from safetensors import safe_open
 
 from training.checkpoint import checkpoint_path, checkpoint_steps
+from training.domain_shards import open_domain
 from training.ledger import named_rows, named_weights, scan_rows, scan_weights
 from training.run_folder import RUN_CONFIG_FILE, read_run_config
 from training.run_result import RESULT_FILE, RunResult, read_result
-from training.shards import DocumentSpan, TokenShards
+from training.shards import DocumentSpan
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,15 +91,17 @@ class TracedRun:
         shards: Mapping[str, Path],
         context_tokens: int,
         result: RunResult | None,
+        heldout_share: float = 0.05,
     ) -> None:
         """Open the shards.
 
         Args:
             ledger: Rows drawn (training.ledger).
             weights: Weights of the steps.
-            shards: Domain -> folder that holds train/ and heldout/.
+            shards: Domain -> folder of its shards (training.domain_shards).
             context_tokens: T.
             result: Of the run, for the digests of its shards; None: it is not finished.
+            heldout_share: Of the run, for folders that are not divided.
 
         Raises:
             ValueError: Shards are missing or not those of the run.
@@ -106,10 +109,11 @@ class TracedRun:
         self._ledger = ledger
         self._weights = weights
         self._context_tokens = context_tokens
-        self._train = {name: TokenShards.open(folder / "train") for name, folder in shards.items()}
-        self._heldout = {
-            name: TokenShards.open(folder / "heldout") for name, folder in shards.items()
+        self._domains = {
+            name: open_domain(folder, context_tokens=context_tokens, heldout_share=heldout_share)
+            for name, folder in shards.items()
         }
+        self._train = {name: domain.train for name, domain in self._domains.items()}
         for name, opened in self._train.items():
             if result is not None and opened.digest != result.shard_digests[name]:
                 raise ValueError(
@@ -136,6 +140,7 @@ class TracedRun:
             shards={name: Path(shards) for name, shards in config.domains.items()},
             context_tokens=config.model.context_tokens,
             result=read_result(folder / RESULT_FILE) if finished else None,
+            heldout_share=config.evaluation.heldout_share,
         )
 
     def step(self, step: int) -> StepTrace:
@@ -170,11 +175,13 @@ class TracedRun:
             ValueError: No shards of the run hold it.
         """
         rows = {
-            name: shards.rows_of_document(document_id, self._context_tokens)
-            for name, shards in self._train.items()
-            if shards.holds(document_id)
+            name: domain.train_rows_of(document_id)
+            for name, domain in self._domains.items()
+            if domain.train.holds(document_id)
         }
-        aside = tuple(name for name, held in self._heldout.items() if held.holds(document_id))
+        aside = tuple(
+            name for name, domain in self._domains.items() if domain.holds_out(document_id)
+        )
         if not rows and not aside:
             raise ValueError(
                 f"--document {document_id!r}: no domain of the run holds it; it was removed before "

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from training.mixers.interface import Json, by_domain
+from training.mixers.training_signal import has_decided
 from training.progress import Progress
 from training.run_session import RunSession
 from training.scoring import MeanLoss
@@ -71,8 +72,12 @@ def metrics_line(
 ) -> dict[str, Json]:
     """Return the line of a finished step. Losses are in nats per token.
 
-    train has only the domains that were in the batch; mixer is what the mixer decided after the
-    step; heldout and mixer are there only when the model was evaluated. effective_rows is how many
+    train has only the domains that were in the batch. heldout, mixer (what the mixer decided after
+    the step) and evaluation_share are there only when the model was evaluated, mixer also where it
+    decided by training losses. evaluation_share is what all evaluations so far cost as a share of
+    the training so far, held-out rows / (3 * rows trained on), since a step also goes backward; it
+    comes to E * K * R / (3 * U * B) for E evaluations of K domains with R rows each in U steps of B
+    rows. effective_rows is how many
     rows of equal weight would average as well; it is there only if rows are weighted. weighter and
     selector are there, with mixer, if they have something to say.
     """
@@ -93,7 +98,10 @@ def metrics_line(
         line["effective_rows"] = effective_rows(measures.row_weights)
     if heldout is not None:
         line["heldout"] = dict(named_losses(domains, heldout))
+        line["evaluation_share"] = progress.scored_rows / (3 * progress.step * batch_rows)
+    if heldout is not None or has_decided(progress.mixer):
         line["mixer"] = session.inputs.mixer.describe(progress.mixer)
+    if heldout is not None:
         if said := session.inputs.weighter.describe(progress.weighter):
             line["weighter"] = said
         if said := session.inputs.selector.describe(progress.selector):

@@ -15,6 +15,7 @@ from training.mixers.proportional import make_proportional
 from training.mixers.schedule import make_schedule
 from training.mixers.skill_it import make_skill_it
 from training.mixers.temperature import make_temperature
+from training.mixers.training_signal import TrainingLossSignal
 from training.mixers.uniform import make_uniform
 from training.mixers.unimax import make_unimax
 
@@ -86,4 +87,4 @@ def make_mixer(
             f"reference: the mixer {config.method!r} compares no losses with a reference; use "
             "doremi or remove the key"
         )
-    return mixer
+    return mixer if config.losses == "heldout" else TrainingLossSignal(mixer, task)
