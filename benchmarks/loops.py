@@ -8,7 +8,8 @@ The trainings that are compared take a step in turn (benchmarks.alternation).
 
 import dataclasses
 import json
-from collections.abc import Callable
+import statistics
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -175,8 +176,7 @@ def compare_mixers(folder: Path, *, turns: int = 3) -> tuple[list[Comparison], l
             for name, mixer in methods.items()
         }
         for name, steps in alternate(trainings).items():
-            # Without the first step, which opens the run, and the last, which ends it.
-            seconds[name].append(sum(steps[1:-1]))
+            seconds[name].append(_round_seconds(steps, _rare_steps(folder / f"{turn}-{name}")))
     fixed = seconds.pop("fixed weights")
     rows = [
         Comparison(
@@ -191,13 +191,37 @@ def compare_mixers(folder: Path, *, turns: int = 3) -> tuple[list[Comparison], l
     ]
     return rows, [
         f"Methods: {NUM_DOMAINS} domains, {base.schedule.batch_rows} rows of "
-        f"{base.model.context_tokens} tokens a step, equal steps.",
+        f"{base.model.context_tokens} tokens a step, equal steps in turn; a turn of the table is a "
+        f"round of {_ROUND} steps from the median steps with and without a measurement.",
         *(_evaluation_share(name, folder / f"0-{name}") for name in seconds),
     ]
+
+
+def _rare_steps(run: Path) -> set[int]:
+    """Steps, from 1, after which a run evaluated or before which it measured gradients."""
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    rare = {line["step"] for line in lines if "heldout" in line}
+    settings = json.loads((run / "config.json").read_text())["mixer"]["settings"]
+    if "every_steps" in settings:
+        rare |= set(range(1, len(lines) + 1, settings["every_steps"]))
+    return rare
+
+
+def _round_seconds(steps: Sequence[float], rare: set[int]) -> float:
+    """Typical seconds of a round: so many times the median step of each of the two kinds.
+
+    Left out are the first step, which opens the run, and the last, which ends it. A sum of the
+    steps would be decided by what else the machine did in a few of them.
+    """
+    kinds: dict[bool, list[float]] = {False: [], True: []}
+    for step in range(_WARM_UP, len(steps)):
+        kinds[step in rare].append(steps[step - 1])
+    return sum(len(kind) * statistics.median(kind) for kind in kinds.values() if kind)
 
 
 def _evaluation_share(name: str, run: Path) -> str:
     """Say what the run itself declares: its evaluations as a share of its training."""
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    shares = [line for line in lines if "evaluation_share" in line and line["step"] <= _ROUND]
-    return f"{name}: evaluation share {shares[-1]['evaluation_share']:.2%}" if shares else name
+    shares = [line["evaluation_share"] for line in lines[:-1] if "evaluation_share" in line]
+    declared = f"{shares[-1]:.2%} of the training" if shares else "none"
+    return f"Evaluations that the run of {name} declares: {declared}."

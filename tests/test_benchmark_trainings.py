@@ -1,5 +1,6 @@
 """Trainings that are compared take a step in turn, and peers are looked for before they are run."""
 
+import json
 import sys
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 
 from benchmarks.alternation import alternate, in_groups
 from benchmarks.loading import compare_loaders
+from benchmarks.loops import _rare_steps, _round_seconds
 from benchmarks.peer_environments import Environments, run_peer
 from benchmarks.trainer_peer import compare_trainer
 
@@ -84,3 +86,16 @@ def test_without_environments_it_says_what_to_install(tmp_path, monkeypatch):
     said = " ".join(notes)
     for peer in ("mosaicml-streaming", "litdata", "grain"):
         assert f"pip install {peer}" in said
+
+
+def test_a_round_by_hand(tmp_path):
+    # Steps 1 and 6 are left out; 3 and 5 evaluate.
+    steps = [100.0, 1.0, 5.0, 2.0, 7.0, 100.0]
+    assert _round_seconds(steps, {3, 5}) == 2 * 1.5 + 2 * 6.0
+    lines = [{"step": 0, "heldout": {}}, {"step": 1}, {"step": 2, "heldout": {}}, {"step": 3}]
+    (tmp_path / "metrics.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    settings: dict[str, object] = {"every_steps": 2}
+    (tmp_path / "config.json").write_text(json.dumps({"mixer": {"settings": settings}}))
+    assert _rare_steps(tmp_path) == {0, 1, 2, 3}
+    (tmp_path / "config.json").write_text(json.dumps({"mixer": {"settings": {}}}))
+    assert _rare_steps(tmp_path) == {0, 2}
