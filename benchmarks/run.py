@@ -21,7 +21,16 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks import deduplication, engine, laws, lightgbm_law, preparation, skills, tokens
+from benchmarks import (
+    deduplication,
+    engine,
+    laws,
+    lightgbm_law,
+    memory,
+    preparation,
+    skills,
+    tokens,
+)
 from benchmarks.comparison import ROOT, Family, Inputs
 from benchmarks.laws import PUBLISHED_RUNS
 
@@ -30,6 +39,7 @@ FAMILIES: dict[str, Callable[[Inputs], Family]] = {
     "tokens": tokens.measure,
     "preparation": preparation.measure,
     "deduplication": deduplication.measure,
+    "memory": memory.measure,
     "training engine": engine.measure,
     "law fits": laws.measure,
     "laws and LightGBM": lightgbm_law.measure,
