@@ -61,7 +61,7 @@ def fingerprints(
     deps=[dg.AssetDep(fingerprints, partition_mapping=dg.AllPartitionMapping())],
     kinds={"numba", "polars"},
     owners=OWNERS,
-    code_version=f"1-{config_digest(PRESET.deduplication)}",
+    code_version=f"2-{config_digest(PRESET.deduplication)}",
     automation_condition=refresh_on_change(),
 )
 def duplicate_clusters(context: dg.AssetExecutionContext, lake: Lake) -> dg.MaterializeResult[None]:

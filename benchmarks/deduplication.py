@@ -22,13 +22,18 @@ import numpy as np
 import polars as pl
 
 from benchmarks.comparison import ROOT, Comparison, Family, Inputs
-from quality.dedup.clusters import DeduplicationConfig, Method
+from quality.dedup.clusters import DeduplicationConfig, Method, find_clusters
 from quality.dedup.deduplication import deduplicate
+from quality.dedup.fingerprints import fingerprint
+from quality.dedup.minhash import MinHashConfig
 from quality.documents_on_disk import open_documents
 
 PEER = ROOT / "benchmarks" / "peers" / "datatrove_copies.py"
 PLANTED_SHARE = 0.05
 REPLACED_SHARE = 0.01
+NUM_PLANTED = 1500
+NUM_PIECES = 47_000
+SHORTEST_WORDS = 50
 STEPS: tuple[tuple[Method, str], ...] = (
     ("minhash", "MinHash deduplication, 5-grams, 14 x 8, Parquet to Parquet"),
     ("exact", "exact deduplication, Parquet to Parquet"),
@@ -89,7 +94,54 @@ def compare(
                 )
             )
             lines.append(_describe(folder, method))
+    lines += [find_planted(corpora, longest_words=longest) for longest in (120, 400)]
     return comparisons, lines
+
+
+def find_planted(corpora: Path, *, longest_words: int, seed: int = 0) -> str:
+    """Plant 1,500 exact and 1,500 near-copies in pieces of real text; tell how many are found.
+
+    Args:
+        corpora: Folder of Parquet files with `text`.
+        longest_words: Texts are cut into pieces of 50 to so many words, 47,000 at most.
+        seed: Chooses lengths, pieces and words; one word in 200 to one in 50 is replaced.
+    """
+    rng = np.random.default_rng(seed)
+    files = sorted(corpora.glob("*.parquet"))
+    texts = pl.concat([pl.read_parquet(file, columns=["text"]) for file in files])["text"]
+    pieces = _cut(texts.shuffle(seed), rng, longest_words)
+    chosen = rng.permutation(len(pieces))[: 2 * NUM_PLANTED]
+    vocabulary = " ".join(pieces[:2000]).split()
+    copies = [pieces[place] for place in chosen[:NUM_PLANTED]]
+    for place in chosen[NUM_PLANTED:]:
+        words = pieces[place].split()
+        size = max(1, round(rng.uniform(0.005, 0.02) * len(words)))
+        for word in rng.choice(len(words), size=size, replace=False):
+            words[word] = vocabulary[rng.integers(len(vocabulary))]
+        copies.append(" ".join(words))
+    ids = [f"original-{place}" for place in range(len(pieces))]
+    ids += [f"copy-{place}" for place in chosen]
+    prints = fingerprint(pl.Series(ids), pl.Series([*pieces, *copies]), MinHashConfig())
+    table = find_clusters({"pieces": prints}).filter(pl.col("kind") != "kept")
+    gone = set(table["id"])
+    found = [bool({f"original-{place}", f"copy-{place}"} & gone) for place in chosen]
+    return (
+        f"In {len(ids)} pieces of 50 to {longest_words} words: {sum(found[:NUM_PLANTED])} of "
+        f"{NUM_PLANTED} exact and {sum(found[NUM_PLANTED:])} of {NUM_PLANTED} near-copies found."
+    )
+
+
+def _cut(texts: pl.Series, rng: np.random.Generator, longest_words: int) -> list[str]:
+    """Cut texts into different pieces of at least 50 words."""
+    pieces: dict[str, None] = {}
+    for text in texts:
+        words, start = text.split(), 0
+        while len(words) - start >= SHORTEST_WORDS and len(pieces) < NUM_PIECES:
+            size = int(rng.integers(SHORTEST_WORDS, longest_words + 1))
+            if len(words[start : start + size]) >= SHORTEST_WORDS:
+                pieces[" ".join(words[start : start + size])] = None
+            start += size
+    return list(pieces)
 
 
 def plant_copies(documents: pl.DataFrame, *, seed: int = 0) -> pl.DataFrame:

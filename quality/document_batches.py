@@ -89,7 +89,7 @@ def _open(path: Path) -> pq.ParquetFile:
     if not path.is_file():
         raise BadDocuments(f"{path}: no such file; materialise the corpus first")
     try:
-        return pq.ParquetFile(path)
+        return pq.ParquetFile(path, pre_buffer=False)  # ahead means: all of it, and kept
     except pa.ArrowInvalid as error:
         raise BadDocuments(
             f"{path}: not a complete Parquet file ({error}); materialise it again"

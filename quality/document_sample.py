@@ -23,9 +23,14 @@ def sample_documents(documents: DocumentsOnDisk, max_rows: int) -> pl.DataFrame:
     seen = 0
     for batch in documents.batches():
         frame = document_frame(batch)
-        parts.append(frame.gather_every(step, offset=-seen % step))
+        parts.append(_alone(frame.gather_every(step, offset=-seen % step)))
         seen += frame.height
     return pl.concat(parts)
+
+
+def _alone(rows: pl.DataFrame) -> pl.DataFrame:
+    """Copy some rows of a batch: taken as they are, they would keep all of its texts in memory."""
+    return pl.DataFrame(rows.to_arrow(compat_level=pl.CompatLevel.oldest()))
 
 
 def document_frame(batch: DocumentBatch) -> pl.DataFrame:

@@ -7,11 +7,12 @@ large_string, a column that is null throughout to any type); other differences a
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from quality.documents import CorpusError, Unreadable
+from quality.documents import MAX_DOCUMENT_BYTES, CorpusError, Unreadable, too_large
 from quality.source_files import SourceFile
 from quality.stored_table import BATCH_BYTES, BATCH_ROWS, ColumnChoice, RawRows
 from quality.table_rows import is_text
@@ -61,7 +62,8 @@ class ParquetTable:
         """
         for file in self.files:
             try:
-                with file.open() as stored, pq.ParquetFile(stored) as parquet:
+                # Buffering ahead would keep the bytes of every row group until the file is closed.
+                with file.open() as stored, pq.ParquetFile(stored, pre_buffer=False) as parquet:
                     yield from self._read_file(file, parquet)
             except (pa.ArrowException, OSError) as error:
                 raise CorpusError(
@@ -80,11 +82,29 @@ class ParquetTable:
         for piece in parquet.iter_batches(batch_size=_rows_at_once(parquet), columns=names):
             sources = [f"{file.name}:{number}" for number in range(row, row + piece.num_rows)]
             row += piece.num_rows
-            keep, aside = _find_invalid(piece, sources, stored_as_bytes)
-            if aside:
-                piece = piece.filter(pa.array(keep))  # noqa: PLW2901
-                sources = [source for source, sound in zip(sources, keep, strict=True) if sound]
-            yield RawRows(rows=self._align(piece), sources=tuple(sources), unreadable=tuple(aside))
+            # Before anything copies it: a text of a gigabyte is held once, by the reader.
+            piece, sources, large = _put_aside(piece, sources, self._find_large(piece, sources))  # noqa: PLW2901
+            found = _find_invalid(piece, sources, stored_as_bytes)
+            piece, sources, invalid = _put_aside(piece, sources, found)  # noqa: PLW2901
+            aside = tuple(large + invalid)
+            yield RawRows(rows=self._align(piece), sources=tuple(sources), unreadable=aside)
+
+    def _find_large(self, piece: pa.RecordBatch, sources: list[str]) -> dict[int, Unreadable]:
+        """Find rows whose text is too long to be held beside others."""
+        if self.choice.text not in piece.schema.names:
+            return {}
+        column = piece.column(self.choice.text)
+        if pa.types.is_null(column.type):
+            return {}
+        if pa.types.is_dictionary(column.type):
+            sizes = pc.take(pc.binary_length(column.dictionary), column.indices)
+        else:
+            sizes = pc.binary_length(column)
+        is_large = pc.fill_null(pc.greater(sizes, MAX_DOCUMENT_BYTES), False)
+        return {
+            row: too_large(sources[row], sizes[row].as_py())
+            for row in np.flatnonzero(is_large.to_numpy(zero_copy_only=False)).tolist()
+        }
 
     def _align(self, piece: pa.RecordBatch) -> pa.Table:
         """Give a piece the columns and types of the whole table."""
@@ -153,9 +173,20 @@ def _rows_at_once(parquet: pq.ParquetFile) -> int:
     return int(min(BATCH_ROWS, max(1, BATCH_BYTES // max(fattest, 1))))
 
 
+def _put_aside(
+    piece: pa.RecordBatch, sources: list[str], found: dict[int, Unreadable]
+) -> tuple[pa.RecordBatch, list[str], list[Unreadable]]:
+    """Leave out the rows that were found; return the others, their sources, and what was found."""
+    if not found:
+        return piece, sources, []
+    keep = [row not in found for row in range(piece.num_rows)]
+    others = [source for source, sound in zip(sources, keep, strict=True) if sound]
+    return piece.filter(pa.array(keep)), others, list(found.values())
+
+
 def _find_invalid(
     piece: pa.RecordBatch, sources: list[str], as_text: set[str]
-) -> tuple[list[bool], list[Unreadable]]:
+) -> dict[int, Unreadable]:
     """Find rows whose strings are no UTF-8, which Arrow reads without a look."""
     checked = pa.RecordBatch.from_arrays(
         [
@@ -169,17 +200,14 @@ def _find_invalid(
     except pa.ArrowInvalid:
         pass
     else:
-        return [True] * piece.num_rows, []
-    keep, aside = [], []
+        return {}
+    found = {}
     for row, source in enumerate(sources):
         try:
             checked.slice(row, 1).validate(full=True)
         except pa.ArrowInvalid as error:
-            keep.append(False)
-            aside.append(Unreadable(source=source, reason="invalid_utf8", detail=str(error)))
-        else:
-            keep.append(True)
-    return keep, aside
+            found[row] = Unreadable(source=source, reason="invalid_utf8", detail=str(error))
+    return found
 
 
 def _decoded(column: pa.Array) -> pa.Array:

@@ -8,7 +8,7 @@ A document is named `<corpus>/<text>` or, when its text was cut, `<corpus>/<text
 metadata say `path`, `segment` (null if not cut) and `group`: the name of the whole text, so that
 held-out selection can keep together what belongs together.
 
-Memory is bounded by one batch of text and by 16 bytes of hash for each name.
+Memory is bounded by one batch of text and by 20 bytes of hash and place for each name.
 """
 
 import hashlib

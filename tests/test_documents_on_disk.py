@@ -2,15 +2,19 @@
 
 import gzip
 import json
+import tracemalloc
 from pathlib import Path
 
 import fsspec
+import numpy as np
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import zstandard
 
 from quality import documents_on_disk, json_lines, json_tables, parquet_tables
+from quality.document_sample import sample_documents
 from quality.documents import CorpusError
 from quality.documents_on_disk import open_documents
 
@@ -387,3 +391,37 @@ def test_looking_at_the_columns_reports_progress(tmp_path, monkeypatch):
     seen = []
     open_documents(str(tmp_path), progress=lambda done, total: seen.append((done, total)))
     assert seen == [(20, None), (40, None)]
+
+
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), pa.binary(), "dictionary"])
+def test_a_long_text_in_parquet_goes_before_anything_copies_it(tmp_path, monkeypatch, kind):
+    monkeypatch.setattr(parquet_tables, "MAX_DOCUMENT_BYTES", 8)
+    texts = ["short", "far too long", None, "12345678", b"\xff".decode("latin-1")]
+    column = pa.array(texts).dictionary_encode() if kind == "dictionary" else pa.array(texts, kind)
+    pq.write_table(pa.table({"text": column}), tmp_path / "d.parquet")
+    named, _, aside = gather(tmp_path / "d.parquet")
+    assert [text for _, text in named] == ["short", "12345678", "ÿ"]
+    assert aside == {"d.parquet:2": "too_large", "d.parquet:3": "null_text"}
+    batch = next(open_documents(str(tmp_path / "d.parquet")).batches())
+    assert batch.unreadable[0].detail == "12 bytes, limit 67108864; split it"
+
+
+def test_no_more_than_a_batch_of_a_file_is_held(tmp_path):
+    path = tmp_path / "d.parquet"
+    rng = np.random.default_rng(0)
+    with pq.ParquetWriter(path, pa.schema([("text", pa.string())]), compression="none") as writer:
+        for _ in range(24):
+            texts = [rng.bytes(20_000).hex() for _ in range(10)]
+            writer.write_table(pa.table({"text": texts}))
+    assert path.stat().st_size > 9_000_000
+    tracemalloc.start()
+    try:
+        for _ in open_documents(str(path)).batches():
+            held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < 4_000_000
+    sample = sample_documents(open_documents(str(path)), 3)
+    text = sample["text"].to_arrow(compat_level=pl.CompatLevel.newest())
+    assert len(text) == 3
+    assert sum(buffer.size for buffer in text.buffers() if buffer) < 200_000

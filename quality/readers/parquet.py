@@ -29,7 +29,7 @@ class ParquetReader:
         """
         for name, file in find_files(request, self.path, default=("**/*.parquet",)):
             try:
-                with file.open() as stored, pq.ParquetFile(stored) as table:
+                with file.open() as stored, pq.ParquetFile(stored, pre_buffer=False) as table:
                     require_columns(table.schema_arrow, request, source=str(file))
                     columns = [c for c in (request.text_column, request.id_column) if c]
                     row = 1
