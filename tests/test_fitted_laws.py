@@ -133,6 +133,25 @@ def test_intervals_are_quantiles_worked_by_hand():
     assert (low[0, 0], high[0, 0]) == (pytest.approx(1.2), pytest.approx(10.8))
 
 
+def test_intervals_of_a_family_are_widened_by_what_it_says():
+    refits = bootstrap_laws(table(0.02), method="additive", num_refits=10)
+    fitted = fit_laws(table(0.02), method="additive")
+    plain = prediction_intervals(refits, WEIGHTS)
+    wide = prediction_intervals(refits, WEIGHTS, fitted=fitted, num_runs=20)
+    middle = fitted.predict(WEIGHTS)
+    outside = middle - plain[0] > 0
+    np.testing.assert_allclose(
+        (middle - wide[0])[outside], law_family("additive").widening(20, 3, 2)
+        * (middle - plain[0])[outside],
+    )  # fmt: skip
+    assert (wide[0] <= plain[0]).all()
+    assert (wide[1] >= plain[1]).all()
+    # Two losses of nine runs over three domains: eight numbers for eighteen losses.
+    assert law_family("exponential").widening(9, 3, 2) == pytest.approx((18 / 10) ** 0.5)
+    assert law_family("exponential").widening(6, 3, 1) == pytest.approx(2**0.5)
+    assert law_family("log_linear").widening(9, 3, 2) == 1
+
+
 def test_rejects():
     with pytest.raises(ValueError, match="num_refits"):
         bootstrap_laws(table(), num_refits=0)

@@ -246,7 +246,12 @@ def bootstrap_laws(
 
 
 def prediction_intervals(
-    refits: Sequence[FittedLaws], weights: Floats, *, level: float = 0.9
+    refits: Sequence[FittedLaws],
+    weights: Floats,
+    *,
+    level: float = 0.9,
+    fitted: FittedLaws | None = None,
+    num_runs: int = 0,
 ) -> tuple[Floats, Floats]:
     """Low and high predicted losses, shape (N, E) each, over refits.
 
@@ -257,6 +262,9 @@ def prediction_intervals(
         refits: From `bootstrap_laws`, at least one.
         weights: Shape (N, D).
         level: Share of the refits between low and high, in (0, 1).
+        fitted: Laws of all runs; bounds are moved away from their predictions by what the family
+            says of refits on `num_runs` runs. None: bounds are quantiles of the refits.
+        num_runs: Runs behind `fitted`.
 
     Raises:
         ValueError: No refits, or the level is out of range.
@@ -268,4 +276,10 @@ def prediction_intervals(
     # quantiles of R + 1, not of R - 1, which would hold 88.2 % of 90 with R = 100.
     tails = [(1 - level) / 2, (1 + level) / 2]
     low, high = np.quantile(stack, tails, axis=0, method="weibull")
-    return low, high
+    if fitted is None or fitted.method not in LAWS:
+        return low, high
+    factor = LAWS[fitted.method].widening(num_runs, len(fitted.domains), len(fitted.eval_domains))
+    middle = fitted.predict(weights)
+    return low + (factor - 1) * np.minimum(low - middle, 0), high + (factor - 1) * np.maximum(
+        high - middle, 0
+    )
