@@ -206,7 +206,12 @@ def _with_intervals(
     """One row per run and domain: prediction with its interval, and what was measured."""
     design = lake.artifact("swarm")
     admitted, _ = admitted_runs(lake, design, token_artifacts(lake), finished_proxies(lake, design))
-    low, high = prediction_intervals(bootstrap_laws(admitted, method=laws.method), runs.weights)
+    low, high = prediction_intervals(
+        bootstrap_laws(admitted, method=laws.method),
+        runs.weights,
+        fitted=laws,
+        num_runs=len(admitted.run_ids),
+    )
     predicted = pl.DataFrame(
         {
             "run_id": [row.run_id for row in report.rows],

@@ -8,11 +8,12 @@ says so. Losses of the parts of a validation set are averaged with the published
 
 from benchmarks.comparison import Family, Inputs
 from benchmarks.known_bar import Bar
+from benchmarks.known_intervals import intervals
 from benchmarks.known_mixing import MIXING
 from benchmarks.known_scaling import SCALING
 from benchmarks.laws import NO_REFERENCE
 
-PROCEDURES = {**MIXING, **SCALING}
+PROCEDURES = {**MIXING, **SCALING, "intervals": intervals}
 """Name of a set of runs -> what measures its bars in a folder."""
 
 

@@ -28,6 +28,7 @@ FIT_EPILOG = "\n\n".join(
         "Examples:",
         "mixwright fit-law runs.csv --weights-prefix p_ --losses-prefix loss_ --out law.json",
         "mixwright fit-law runs.csv --law auto --test later_runs.csv --out law.json",
+        "mixwright fit-law runs.csv --law auto:log-linear,additive   (choose between these two)",
         "mixwright fit-law runs.csv --law lightgbm --target code --json > summary.json",
         "mixwright fit-law runs.csv --law joint-log-linear --params-col params --tokens-col tokens "
         "--out joint.json",

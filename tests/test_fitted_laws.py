@@ -3,7 +3,9 @@ import json
 import numpy as np
 import pytest
 
+from training import fitted_laws
 from training.fitted_laws import (
+    HINT,
     FittedLaws,
     bootstrap_laws,
     fit_laws,
@@ -70,9 +72,45 @@ def test_bootstrap_spreads_with_noise_and_is_decided_by_its_seed():
     assert not np.array_equal(other[7].predict(WEIGHTS), wide[7].predict(WEIGHTS))
 
 
-def test_draws_with_too_few_different_runs_are_drawn_again():
+def test_draws_with_too_few_different_runs_hear_a_hint_of_the_others(monkeypatch):
     # Six runs, five needed: most draws with replacement hold fewer.
+    seen = []
+    refit = fitted_laws.refit_laws
+
+    def spy(runs, counts, **options):
+        seen.append(counts)
+        return refit(runs, counts, **options)
+
+    monkeypatch.setattr(fitted_laws, "refit_laws", spy)
     assert len(bootstrap_laws(table(num_runs=6), num_refits=25)) == 25
+    (counts,) = seen
+    hinted = (counts == HINT).any(axis=1)
+    assert (counts[hinted] > 0).all()
+    np.testing.assert_array_equal(counts[hinted][counts[hinted] >= 1] % 1, 0)
+    assert ((counts[hinted] >= 1).sum(axis=1) < 5).all()
+    assert (counts[~hinted].sum(axis=1) == 6).all()
+
+
+def test_intervals_of_few_runs_hold_the_law():
+    # 24 losses of known laws on nine runs over three domains, the noise of each its own.
+    rng = np.random.default_rng(0)
+    weights, fresh = rng.dirichlet(np.ones(3), 9), rng.dirichlet(np.ones(3), 100)
+    truths = [
+        LogLinearLaw(irreducible_loss=2.0, sensitivities=np.roll([-4.0, -0.3, 0.2], turn))
+        for turn in range(24)
+    ]
+    clean, wanted = (
+        np.column_stack([law.predict(points) for law in truths]) for points in (weights, fresh)
+    )
+    runs = RunTable(
+        run_ids=tuple("abcdefghi"),
+        domains=("x", "y", "z"),
+        eval_domains=tuple(f"loss{number}" for number in range(24)),
+        weights=weights,
+        losses=clean + rng.normal(0, 0.005, clean.shape),
+    )
+    low, high = prediction_intervals(bootstrap_laws(runs, num_refits=60), fresh)
+    assert 0.84 <= ((low <= wanted) & (wanted <= high)).mean() <= 0.97
 
 
 def test_noise_free_refits_agree():
@@ -91,7 +129,27 @@ def test_intervals_are_quantiles_worked_by_hand():
         for c in range(11)
     ]
     low, high = prediction_intervals(refits, np.ones((1, 1)), level=0.8)
-    assert (low[0, 0], high[0, 0]) == (pytest.approx(2.0), pytest.approx(10.0))
+    # Places 0.1 * 12 and 0.9 * 12 of 1 to 11.
+    assert (low[0, 0], high[0, 0]) == (pytest.approx(1.2), pytest.approx(10.8))
+
+
+def test_intervals_of_a_family_are_widened_by_what_it_says():
+    refits = bootstrap_laws(table(0.02), method="additive", num_refits=10)
+    fitted = fit_laws(table(0.02), method="additive")
+    plain = prediction_intervals(refits, WEIGHTS)
+    wide = prediction_intervals(refits, WEIGHTS, fitted=fitted, num_runs=20)
+    middle = fitted.predict(WEIGHTS)
+    outside = middle - plain[0] > 0
+    np.testing.assert_allclose(
+        (middle - wide[0])[outside], law_family("additive").widening(20, 3, 2)
+        * (middle - plain[0])[outside],
+    )  # fmt: skip
+    assert (wide[0] <= plain[0]).all()
+    assert (wide[1] >= plain[1]).all()
+    # Two losses of nine runs over three domains: eight numbers for eighteen losses.
+    assert law_family("exponential").widening(9, 3, 2) == pytest.approx((18 / 10) ** 0.5)
+    assert law_family("exponential").widening(6, 3, 1) == pytest.approx(2**0.5)
+    assert law_family("log_linear").widening(9, 3, 2) == 1
 
 
 def test_rejects():

@@ -48,7 +48,7 @@ def test_the_page_counts_the_bars(monkeypatch):
 def test_every_row_of_the_table_has_a_procedure():
     assert sorted(known_data.PROCEDURES) == [
         "chinchilla", "continued pre-training", "data mixing laws", "data-constrained",
-        "redpajama", "regmix", "synthetic static laws",
+        "intervals", "redpajama", "regmix", "synthetic static laws",
     ]  # fmt: skip
     with pytest.raises(ValueError, match="no such file"):
         known_data.PROCEDURES["chinchilla"](Path("nowhere"))

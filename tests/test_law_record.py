@@ -114,6 +114,9 @@ def test_repeats_that_show_a_trend_of_noise_count_runs_apart():
 def test_names_on_the_command_line():
     assert law_key("log-linear") == law_key("Log_Linear") == "log_linear"
     assert law_key("auto") == "auto"
+    assert law_key("Auto: log-linear,soft-minimum") == "auto:log_linear,soft_minimum"
+    with pytest.raises(ValueError, match="unknown law 'cubic'"):
+        law_key("auto:linear,cubic")
     with pytest.raises(ValueError, match=r"unknown law 'cubic': choose auto, .*log-linear"):
         law_key("cubic")
 

@@ -22,6 +22,9 @@ SLICE = "joint_slice"
 BLOCK_REFITS = 20
 """Refits of a small law that are solved as one stack; large laws are refitted one by one."""
 
+HINT = 0.1
+"""How often a run that was not drawn counts where a draw is too small for a fit."""
+
 Tick = Callable[[int], None]
 """Called with the number of refits that were just done."""
 
@@ -217,7 +220,9 @@ def bootstrap_laws(
 ) -> tuple[FittedLaws, ...]:
     """Refit on runs drawn with replacement, the same draw for every evaluation domain.
 
-    A draw with fewer different runs than a fit needs is drawn again.
+    In a draw with fewer different runs than a fit needs, the others count `HINT` times. (Drawing
+    again instead makes draws more alike than chance does: with nine runs over three domains they
+    lost a sixth to a half of their variance, and intervals of 90 % held 74 to 88 %.)
 
     Args:
         table: Admitted runs.
@@ -240,17 +245,20 @@ def bootstrap_laws(
             f"runs, got {num_runs}"
         )
     rng = np.random.default_rng(seed)
-    counts: list[Ints] = []
-    while len(counts) < num_refits:
-        drawn = np.bincount(rng.integers(num_runs, size=num_runs), minlength=num_runs)
-        if (drawn > 0).sum() >= fewest:
-            counts.append(drawn)
-    drawn_counts = np.array(counts, dtype=np.float64)
-    return refit_laws(table, drawn_counts, method=method, importance=importance, tick=tick)
+    drawn = rng.integers(num_runs, size=(num_refits, num_runs))
+    counts = np.array([np.bincount(row, minlength=num_runs) for row in drawn], dtype=np.float64)
+    sparse = (counts > 0).sum(axis=1) < fewest
+    counts[sparse] = np.maximum(counts[sparse], HINT)
+    return refit_laws(table, counts, method=method, importance=importance, tick=tick)
 
 
 def prediction_intervals(
-    refits: Sequence[FittedLaws], weights: Floats, *, level: float = 0.9
+    refits: Sequence[FittedLaws],
+    weights: Floats,
+    *,
+    level: float = 0.9,
+    fitted: FittedLaws | None = None,
+    num_runs: int = 0,
 ) -> tuple[Floats, Floats]:
     """Low and high predicted losses, shape (N, E) each, over refits.
 
@@ -261,6 +269,9 @@ def prediction_intervals(
         refits: From `bootstrap_laws`, at least one.
         weights: Shape (N, D).
         level: Share of the refits between low and high, in (0, 1).
+        fitted: Laws of all runs; bounds are moved away from their predictions by what the family
+            says of refits on `num_runs` runs. None: bounds are quantiles of the refits.
+        num_runs: Runs behind `fitted`.
 
     Raises:
         ValueError: No refits, or the level is out of range.
@@ -268,5 +279,14 @@ def prediction_intervals(
     if not refits or not 0 < level < 1:
         raise ValueError(f"intervals need refits and a level in (0, 1), got {len(refits)}, {level}")
     stack = np.stack([laws.predict(weights) for laws in refits])
-    low, high = np.quantile(stack, [(1 - level) / 2, (1 + level) / 2], axis=0)
-    return low, high
+    # Of R draws and the truth, each is as likely as any other to lie between two of the draws: the
+    # quantiles of R + 1, not of R - 1, which would hold 88.2 % of 90 with R = 100.
+    tails = [(1 - level) / 2, (1 + level) / 2]
+    low, high = np.quantile(stack, tails, axis=0, method="weibull")
+    if fitted is None or fitted.method not in LAWS:
+        return low, high
+    factor = LAWS[fitted.method].widening(num_runs, len(fitted.domains), len(fitted.eval_domains))
+    middle = fitted.predict(weights)
+    return low + (factor - 1) * np.minimum(low - middle, 0), high + (factor - 1) * np.maximum(
+        high - middle, 0
+    )

@@ -16,7 +16,7 @@ from training.run_table import RunTable
 from training.runs_csv import CsvColumns
 
 CHOOSE = "auto"
-"""Instead of a method: choose one by nested cross-validation."""
+"""Instead of a method: choose one by nested cross-validation; `auto:first,second` among these."""
 
 Report = Callable[[str, int, int], None]
 """(what is being done, refits done, refits in all)."""
@@ -42,6 +42,8 @@ def law_key(name: str) -> str:
     Raises:
         ValueError: There is no such law.
     """
+    if name.partition(":")[0].strip().lower() == CHOOSE and ":" in name:
+        return f"{CHOOSE}:" + ",".join(law_key(one) for one in name.partition(":")[2].split(","))
     key = name.strip().lower().replace("-", "_")
     if key not in LAWS and key not in FORMS and key != CHOOSE:
         names = ", ".join(sorted(known.replace("_", "-") for known in (*LAWS, *FORMS)))
@@ -64,8 +66,9 @@ def fit_with_evidence(
 
     Args:
         table: The runs; all of them are used.
-        method: Key of `LAWS`, or `CHOOSE`: the evidence is then that of the whole procedure,
-            each fold predicted by the law that the other folds chose.
+        method: Key of `LAWS`, or `CHOOSE`, or `CHOOSE:` and keys with commas between: the
+            evidence is then that of the whole procedure, each fold predicted by the law that the
+            other folds chose.
         config: None: the defaults.
         gate: None: the default thresholds.
         num_refits: Draws of the bootstrap; laws whose intervals come from held-out errors
@@ -79,8 +82,9 @@ def fit_with_evidence(
     """
     config = config or EvidenceConfig()
     choice = None
-    if method == CHOOSE:
-        choice = _choose(table, config, report)
+    if method.partition(":")[0] == CHOOSE:
+        among = [name for name in method.partition(":")[2].split(",") if name]
+        choice = _choose(table, among or sorted(LAWS), config, report)
         method = choice.method
     family = law_family(method)
     fewest = family.min_runs(len(table.domains)) + 1
@@ -130,12 +134,14 @@ def _noise_note(counted: Floats) -> str:
     )
 
 
-def _choose(table: RunTable, config: EvidenceConfig, report: Report | None) -> LawChoice:
+def _choose(
+    table: RunTable, among: Sequence[str], config: EvidenceConfig, report: Report | None
+) -> LawChoice:
     num_outer = config.num_folds or 5
     tick = _tick(report, "choosing the law, outer folds", num_outer + 1)
     return choose_law(
         table,
-        sorted(LAWS),
+        among,
         num_outer=num_outer,
         seed=config.seed,
         tick=None if tick is None else lambda: tick(1),

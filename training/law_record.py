@@ -102,7 +102,13 @@ class LawRecord:
             of_run: Of one run instead of the expected loss; large laws know no other.
         """
         if self.refits and not of_run:
-            return prediction_intervals(self.refits, weights, level=self.level)
+            return prediction_intervals(
+                self.refits,
+                weights,
+                level=self.level,
+                fitted=self.laws,
+                num_runs=len(self.table.run_ids),
+            )
         middle = self.laws.predict(weights)
         half = np.array([self.half_widths_nats[name] for name in self.laws.eval_domains])
         return middle - half, middle + half

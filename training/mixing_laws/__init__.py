@@ -27,6 +27,7 @@ LAWS: dict[str, LawFamily] = {
         min_runs=additive.min_runs,
         convex=True,
         formula="L(p) = b + t . p + sum_j k_j ((p_j + s)^-a - 1) / a, k_j >= 0",
+        widening=additive.interval_widening,
     ),
     "additive_signed": LawFamily(
         refit=additive.refit_signed_additive,
@@ -34,6 +35,7 @@ LAWS: dict[str, LawFamily] = {
         min_runs=additive.min_runs,
         convex=False,
         formula="L(p) = b + t . p + sum_j k_j ((p_j + s)^-a - 1) / a",
+        widening=additive.interval_widening,
     ),
     "exponential": LawFamily(
         refit=exponential.refit_exponential,
@@ -41,6 +43,7 @@ LAWS: dict[str, LawFamily] = {
         min_runs=exponential.min_runs,
         convex=True,
         formula="L_i(p) = c_i + k_i exp(a p_i + t . p)",
+        widening=exponential.interval_widening,
     ),
     "soft_minimum": LawFamily(
         refit=each_domain(soft_minimum.refit_soft_minimum),

@@ -56,6 +56,9 @@ ROBUST_SCALE = 1.345 * 1.4826
 """Times the median absolute residual: the Huber threshold with 95 % efficiency on normal noise."""
 OFFSET_RANGE = (1e-4, 1.0)
 EXPONENT_RANGE = (0.0, 3.0)
+WIDENING = 1.12
+"""Of intervals from refits: shrunken numbers scatter less than they are wrong. Measured on
+generated laws, where intervals of 90 % held 85 % (50 runs, 9 domains) and 87 % (9 runs, 3)."""
 SERIES_BELOW = 1e-5
 """Exponent below which the limit for zero is used, with its first correction."""
 
@@ -139,6 +142,11 @@ class AdditiveLaw:
 def min_runs(num_domains: int) -> int:
     """Fewest runs of a fit: one more than b, t, the own k, s and a. The ridge holds the rest."""
     return num_domains + 4
+
+
+def interval_widening(_runs: int, _domains: int, _eval_domains: int) -> float:
+    """How much wider than drawn runs say an interval has to be."""
+    return WIDENING
 
 
 def refit_signed_additive(runs: Runs, counts: Floats) -> list[tuple[AdditiveLaw, ...]]:

@@ -103,6 +103,17 @@ def min_runs(num_domains: int) -> int:
     return num_domains + 3
 
 
+def interval_widening(num_runs: int, num_domains: int, num_targets: int) -> float:
+    """How much wider than drawn runs say an interval has to be, in [1, sqrt 2].
+
+    A fit of p numbers to n losses leaves residuals that are smaller than the noise, by
+    sqrt(1 - p / n); drawing runs hands that on. (On 9 runs with three losses intervals of 90 %
+    held 79 %.) With n close to p that is a guess, so at most half of the losses are counted.
+    """
+    share = (2 * num_targets + 1 + num_domains) / (num_runs * num_targets)
+    return float((1 - min(share, 0.5)) ** -0.5)
+
+
 def refit_exponential(runs: Runs, counts: Floats) -> list[tuple[ExponentialLaw, ...]]:
     """Fit every evaluation domain once per row of counts.
 

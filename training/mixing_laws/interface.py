@@ -65,6 +65,10 @@ Refit = Callable[[Runs, Floats], Sequence[Sequence[Law]]]
 """(runs, counts (R, N)) -> for each row of counts the laws of all E evaluation domains."""
 
 
+def _as_drawn(_runs: int, _domains: int, _eval_domains: int) -> float:
+    return 1.0
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LawFamily:
     """One entry of `LAWS`. Calling it fits one law."""
@@ -82,6 +86,9 @@ class LawFamily:
     intervals: Literal["bootstrap", "heldout"] = "bootstrap"
     """Where intervals of predictions come from: refits on drawn runs, for laws with few numbers,
     or the errors on left-out runs, for laws that are too large to be kept hundreds of times."""
+    widening: Callable[[int, int, int], float] = _as_drawn
+    """(runs, training domains, evaluation domains) -> how much wider than refits on drawn runs an
+    interval has to be, >= 1."""
 
     def __call__(self, weights: Floats, losses: Floats) -> Law:
         """Fit one law to weights (N, D) and losses (N,)."""
