@@ -77,7 +77,11 @@ def _labels(
     file = "summary.json"
     return CorpusLabels(
         corpus=corpus,
-        leaks=leaks and TypeAdapter(LeakCounts).validate_python(leaks.json(file)),
-        skills=skills and TypeAdapter(SkillCounts).validate_python(skills.json(file)),
-        scores=scores and TypeAdapter(ScoreQuantiles).validate_python(scores.json(file)),
+        leaks=None if leaks is None else TypeAdapter(LeakCounts).validate_python(leaks.json(file)),
+        skills=None
+        if skills is None
+        else TypeAdapter(SkillCounts).validate_python(skills.json(file)),
+        scores=None
+        if scores is None
+        else TypeAdapter(ScoreQuantiles).validate_python(scores.json(file)),
     )
