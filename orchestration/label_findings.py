@@ -1,14 +1,12 @@
 """What is said of each corpus's documents: leaks of evaluation text, skills, quality scores."""
 
 from dataclasses import dataclass
-from typing import TypeVar
 
 from pydantic import TypeAdapter
 
 from assets.lake import Artifact, Lake
 from orchestration.wording import percent
 
-T = TypeVar("T")
 MOST_SKILLS = 3
 
 
@@ -76,15 +74,14 @@ def read_labels(lake: Lake) -> tuple[CorpusLabels, ...]:
 def _labels(
     corpus: str, leaks: Artifact | None, skills: Artifact | None, scores: Artifact | None
 ) -> CorpusLabels:
+    file = "summary.json"
     return CorpusLabels(
         corpus=corpus,
-        leaks=_summary(LeakCounts, leaks),
-        skills=_summary(SkillCounts, skills),
-        scores=_summary(ScoreQuantiles, scores),
+        leaks=None if leaks is None else TypeAdapter(LeakCounts).validate_python(leaks.json(file)),
+        skills=None
+        if skills is None
+        else TypeAdapter(SkillCounts).validate_python(skills.json(file)),
+        scores=None
+        if scores is None
+        else TypeAdapter(ScoreQuantiles).validate_python(scores.json(file)),
     )
-
-
-def _summary(kind: type[T], artifact: Artifact | None) -> T | None:
-    if artifact is None:
-        return None
-    return TypeAdapter(kind).validate_python(artifact.json("summary.json"))

@@ -50,9 +50,9 @@ def test_sound_corpora_pass_and_leave_nothing_behind(tmp_path, monkeypatch):
         monkeypatch.setenv(name, value)
     result = CliRunner().invoke(app, ["check"])
     assert result.exit_code == 0, result.output
-    num_checks = 5 * len(CATALOGUE) + len(DOMAINS) + 1
+    num_checks = 6 * len(CATALOGUE) + len(DOMAINS) + 1
     assert f"{num_checks} checks, 0 failed with severity ERROR" in result.output
-    for asset in ("raw_corpora", "cleaned_shards", "token_shards", "shard_profile"):
+    for asset in ("raw_corpora", "contaminated_documents", "token_shards", "shard_profile"):
         for gate in GATES[asset]:
             assert f"{asset}: {gate}" in result.output
     assert not (tmp_path / "home").exists()

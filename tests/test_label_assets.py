@@ -134,7 +134,7 @@ def make(root):
     result = train(run, Path(root, "tiny"))
     told["shares"] = result.realised_shares
     told["losses"] = {name: held.loss_nats for name, held in result.heldout.items()}
-    told["metadata"] = sorted(
+    told["metadata"] = list(
         graph.instance.get_latest_materialization_event(
             dg.AssetKey("skill_tags")
         ).asset_materialization.metadata

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
+import polars as pl
 import pytest
 
 from assets import plots
@@ -91,6 +92,9 @@ class Profile:
     languages: Mapping[str, Found] = field(default_factory=lambda: {"en": Found(7), "de": Found(1)})
 
 
+CONFUSION = pl.DataFrame(
+    {"first": ["code", "code", None], "second": ["law", None, None], "num_documents": [2, 1, 1]}
+)
 CASES = {
     "profile": (lambda: plots.plot_corpus_profile(Profile()), 2),
     "cleaning": (lambda: plots.plot_cleaning(CLEANED), 1),
@@ -142,6 +146,9 @@ CASES = {
     ),
     "methods": (lambda: plots.plot_methods(DIFFERENCES, baseline="uniform", min_seeds=3), 1),
     "predicted": (lambda: plots.plot_predicted_against_actual(PREDICTED), 1),
+    "skills": (lambda: plots.plot_skills({"code": 3, "": 1}, None), 1),
+    "two_taggers": (lambda: plots.plot_skills({"code": 3, "": 1}, CONFUSION), 2),
+    "scores": (lambda: plots.plot_scores(np.array([0.1, 0.2, 0.9])), 1),
     "cost": (lambda: plots.plot_cost({"proxy_runs": 90.0, "swarm": 0.2}, {"proxy_runs": 5.0}), 1),
 }
 
@@ -299,3 +306,10 @@ def test_markdown_holds_the_image_itself():
 def test_plot_rejects(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_bars_of_two_taggers_have_the_shares_of_the_second(drawn):
+    plots.plot_skills({"code": 3, "": 1}, CONFUSION)
+    _, right = drawn[0].axes
+    widths = {bars.get_label(): [bar.get_width() for bar in bars] for bars in right.containers}
+    assert widths == {"(none)": pytest.approx([1 / 3, 1]), "law": pytest.approx([2 / 3, 0])}

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from assets.plots import plot_style as style
 
 MOST_SKILLS = 12
+MOST_SECONDS = 5
+"""Skills of the second tagger that are drawn; the rest of a bar stays empty."""
 NONE = "(none)"
 
 
@@ -34,29 +36,40 @@ def plot_skills(skills: Mapping[str, int], confusion: pl.DataFrame | None) -> by
         style.thousands(axes[0])
         axes[0].set(title="Documents of each skill", xlabel="documents")
         if confusion is not None:
-            rows, labels, shares = _shares(confusion, names)
-            axes[1].imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
-            axes[1].set_xticks(range(len(labels)), labels, rotation=30, ha="right")
-            axes[1].set_yticks(range(len(rows)), rows)
-            axes[1].grid(visible=False)
-            axes[1].set(title="What the second tagger says")
+            labels, shares = _shares(confusion, names)
+            left = np.zeros(len(names))
+            for index, label in enumerate(labels):
+                look = style.series_look(index)
+                axes[1].barh(
+                    range(len(names)),
+                    shares[:, index],
+                    left=left,
+                    color=look.colour,
+                    height=0.65,
+                    label=label,
+                )
+                left += shares[:, index]
+            style.name_rows(axes[1], names)
+            style.percentages(axes[1].xaxis)
+            axes[1].set(xlim=(0, 1), xlabel="what the second tagger says of them")
+            style.legend_above(axes[1])
         return style.as_png(figure)
 
 
-def _shares(
-    confusion: pl.DataFrame, names: list[str]
-) -> tuple[list[str], list[str], NDArray[np.float64]]:
-    """Shares of the second tagger's skills in each of the first's, the commonest of both."""
+def _shares(confusion: pl.DataFrame, names: list[str]) -> tuple[list[str], NDArray[np.float64]]:
+    """Shares of the second tagger's commonest skills in each skill of the first."""
     table = confusion.with_columns(pl.col("first", "second").fill_null(NONE))
     seconds = table.group_by("second").agg(pl.col("num_documents").sum())
     columns = seconds.sort("num_documents", "second", descending=[True, False])["second"]
-    labels = columns.head(MOST_SKILLS).to_list()
-    shares = np.zeros((len(names), len(labels)))
+    labels = columns.head(MOST_SECONDS).to_list()
+    counts = np.zeros((len(names), len(labels)))
+    totals = np.zeros((len(names), 1))
     for first, second, count in table.select("first", "second", "num_documents").iter_rows():
-        if first in names and second in labels:
-            shares[names.index(first), labels.index(second)] += count
-    totals = shares.sum(axis=1, keepdims=True)
-    return names, labels, np.divide(shares, totals, out=np.zeros_like(shares), where=totals > 0)
+        if first in names:
+            totals[names.index(first)] += count
+            if second in labels:
+                counts[names.index(first), labels.index(second)] += count
+    return labels, counts / np.maximum(totals, 1)
 
 
 def plot_scores(scores: NDArray[np.float64]) -> bytes:

@@ -145,38 +145,19 @@ def write_shard_profile(
     Raises:
         TableRefused: A file is missing, damaged, or lacks a column.
     """
+    search = LeakSearch(heldout_sets, contamination or ContaminationConfig())
     training = _training_documents(token_shards)
-    cleaned = _documents(cleaned_shards).unique("id")
-    heldout = _documents(heldout_sets)
-    heldout_ids = pl.concat([heldout["id"], _heldout_token_ids(token_shards)])
-    copies = _copies(cluster_members)
-    removed = copies.filter(pl.col("kind") != "kept")["id"]
-    held_clusters = copies.filter(pl.col("id").is_in(heldout_ids.implode()))["cluster"]
-    near_heldout = copies.filter(pl.col("cluster").is_in(held_clusters.unique().implode()))["id"]
-    leaking = _leaking(
-        training["document_id"],
-        cleaned_shards,
-        LeakSearch(heldout_sets, contamination or ContaminationConfig()),
-    )
-    joined = training.join(cleaned, left_on="document_id", right_on="id", how="left")
-    text_hash, document_id = pl.col("text_hash"), pl.col("document_id")
+    leaking = _leaking(training["document_id"], cleaned_shards, search)
     profile = (
-        joined.with_columns(
-            is_shared_id=document_id.is_duplicated(),
-            is_shared_text=text_hash.is_not_null() & text_hash.is_duplicated(),
-            is_heldout_id=document_id.is_in(heldout_ids.unique().implode()),
-            is_near_heldout=document_id.is_in(near_heldout.implode()),
-            is_removed=document_id.is_in(removed.implode()),
-            is_leaking=document_id.is_in(leaking),
-            is_heldout_text=text_hash.is_in(heldout["text_hash"].unique().implode()),
-        )
+        _flag(training, token_shards, heldout_sets, cleaned_shards, cluster_members)
+        .with_columns(is_leaking=pl.col("document_id").is_in(leaking))
         .group_by("domain", "shard")
         .agg(
             num_documents=pl.len().cast(pl.Int64),
             num_tokens=pl.col("num_tokens").sum(),
             num_bytes=pl.col("num_bytes").sum(),
             ids_seen_elsewhere=_count("is_shared_id"),
-            ids_not_cleaned=text_hash.is_null().sum().cast(pl.Int64),
+            ids_not_cleaned=pl.col("text_hash").is_null().sum().cast(pl.Int64),
             texts_seen_elsewhere=_count("is_shared_text"),
             heldout_ids=_count("is_heldout_id"),
             heldout_texts=_count("is_heldout_text"),
@@ -194,6 +175,33 @@ def write_shard_profile(
     )
     profile.write_parquet(out / PROFILE, compression="zstd")
     return profile
+
+
+def _flag(
+    training: pl.DataFrame,
+    token_shards: Mapping[str, Path],
+    heldout_sets: Mapping[str, Path],
+    cleaned_shards: Mapping[str, Path],
+    cluster_members: Mapping[str, Path],
+) -> pl.DataFrame:
+    """Add to each training document its text hash and what is wrong with its being there."""
+    cleaned = _documents(cleaned_shards).unique("id")
+    heldout = _documents(heldout_sets)
+    heldout_ids = pl.concat([heldout["id"], _heldout_token_ids(token_shards)])
+    copies = _copies(cluster_members)
+    removed = copies.filter(pl.col("kind") != "kept")["id"]
+    held_clusters = copies.filter(pl.col("id").is_in(heldout_ids.implode()))["cluster"]
+    near_heldout = copies.filter(pl.col("cluster").is_in(held_clusters.unique().implode()))["id"]
+    joined = training.join(cleaned, left_on="document_id", right_on="id", how="left")
+    text_hash, document_id = pl.col("text_hash"), pl.col("document_id")
+    return joined.with_columns(
+        is_shared_id=document_id.is_duplicated(),
+        is_shared_text=text_hash.is_not_null() & text_hash.is_duplicated(),
+        is_heldout_id=document_id.is_in(heldout_ids.unique().implode()),
+        is_near_heldout=document_id.is_in(near_heldout.implode()),
+        is_removed=document_id.is_in(removed.implode()),
+        is_heldout_text=text_hash.is_in(heldout["text_hash"].unique().implode()),
+    )
 
 
 def _leaking(trained: pl.Series, cleaned: Mapping[str, Path], search: LeakSearch) -> list[str]:
