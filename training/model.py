@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import (
@@ -133,7 +134,7 @@ def open_model(
         return build_model(config, vocab_size=vocab_size, eos_id=eos_id, seed=seed)
     try:
         model = load_model(Path(config.folder))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         raise ValueError(f"model.folder: {config.folder} holds no model: {error}") from error
     found = model.config
     if found.model_type not in ARCHITECTURES:

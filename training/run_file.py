@@ -69,14 +69,25 @@ def _with_absolute_folders(content: dict[str, object], base: Path) -> dict[str, 
 
 
 def _expanded(key: str, value: object, path: Path) -> object:
-    """Turn one folder of domains into a domain per folder in it; other values stay."""
+    """Turn one folder of domains into a domain per folder in it; other values stay.
+
+    Raises:
+        ValueError: It holds no domain, or half of one.
+    """
     if key != "domains" or not isinstance(value, str):
         return value
-    found = {
-        folder.name: str(folder)
-        for folder in sorted(Path(value).glob("*"))
-        if all((folder / split / MANIFEST_FILE).is_file() for split in ("train", "heldout"))
-    }
+    found = {}
+    for folder in sorted(Path(value).glob("*")):
+        manifests = [folder / split / MANIFEST_FILE for split in ("train", "heldout")]
+        there = [manifest.is_file() for manifest in manifests]
+        if all(there):
+            found[folder.name] = str(folder)
+        elif any(there):
+            raise ValueError(
+                f"{path}: domains: {folder} has only {manifests[there.index(True)].parent.name}/, "
+                f"{manifests[there.index(False)]} is missing; complete it, or name the domains "
+                "that are wanted one by one"
+            )
     if not found:
         raise ValueError(
             f"{path}: domains: {value} holds no token shards; give a folder with a folder for each "
