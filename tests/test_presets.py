@@ -95,6 +95,11 @@ def test_fixed_weights_that_sum_to_one_are_a_method(tmp_path):
             "methods.learned.settings: the method 'learned' has one, weights_from, the label of a",
         ),
         (
+            ("methods/learned", {"method": "learned", "settings": {"weights_from": {"a": 1.0}}}),
+            "methods.learned.settings: the method 'learned' has one, weights_from, the label of a "
+            "learner; learners are [], got {'weights_from': {'a': 1.0}}",
+        ),
+        (
             ("learners", {"x": {"mixer": {"method": "doremi"}}}),
             "learners.x: mixer 'doremi' compares losses with a reference model",
         ),
