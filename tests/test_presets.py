@@ -8,6 +8,7 @@ import yaml
 from assets.presets import PRESETS, PresetError, config_digest, load_preset
 from quality.documents import CorpusError
 
+DOGE = {"method": "doge", "settings": {"every_steps": 5}}
 CI = yaml.safe_load((PRESETS / "ci.yaml").read_text())
 CI["catalogue"] = str((PRESETS / CI["catalogue"]).resolve())
 
@@ -108,7 +109,7 @@ def test_fixed_weights_that_sum_to_one_are_a_method(tmp_path):
             "learners.x: the mixer 'odm' learns no weights for another run; use doremi or doge",
         ),
         (
-            ("learners", {"x": {"mixer": {"method": "doge"}, "reference": {"method": "uniform"}}}),
+            ("learners", {"x": {"mixer": DOGE, "reference": {"method": "uniform"}}}),
             "learners.x: reference: the mixer 'doge' compares no losses",
         ),
         (("methods/two words", {"method": "uniform"}), "methods.two words"),
