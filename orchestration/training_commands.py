@@ -21,8 +21,9 @@ EPILOG = "\n\n".join(  # Typer joins the lines of a paragraph, so each line is o
         "(every setting) and report.html.",
         "",
         "Exit codes: 0 finished; 2 wrong configuration, shards or folder; 65 the loss is not "
-        "finite; 70 a domain is used up; 73 another process trains in the folder; 74 a file cannot "
-        "be written; 75 stopped by SIGTERM or Ctrl-C: go on with --resume.",
+        "finite; 70 a domain is used up; 71 a step does not fit into memory; 73 another process "
+        "trains in the folder; 74 a file cannot be written; 75 stopped by SIGTERM or Ctrl-C: go on "
+        "with --resume.",
         "",
         "Examples:",
         "mixwright train --example > run.yaml",
@@ -73,11 +74,14 @@ def _load(config: Path | None, out: Path, overrides: list[str], *, resume: bool)
     """Read the run and make sure that it is wanted in this folder.
 
     Raises:
-        ValueError: No configuration; or the folder holds a run and --resume was not given.
+        ValueError: No configuration; the folder is a file; or it holds a run and --resume was not
+            given.
     """
     from training.run_file import load_run_config
     from training.run_folder import RUN_CONFIG_FILE, last_step
 
+    if out.exists() and not out.is_dir():
+        raise ValueError(f"--out {out} is a file; name a folder")
     step = last_step(out)
     if step is not None and not resume and _leads():
         raise ValueError(

@@ -136,6 +136,10 @@ def test_nothing_moves_while_the_learning_rate_is_zero():
     [
         ({"mu": 0.0}, "mu"),
         ({"clip_low": 5.0}, r"clip_low 5\.0 must be below clip_high"),
+        (
+            {"every_steps": 1000},
+            "ends before the first comparison of .* every_steps 1000",
+        ),
         ({"targets": {"code": 1.0}}, "mixer.settings.targets must name every domain"),
         ({"every": 1}, "every: unknown key"),
     ],

@@ -29,7 +29,7 @@ def run(method, settings, steps, *, noise=0.0, seed=0, batch_rows=24):
         available_tokens=np.ones(3),
         steps=steps,
         batch_rows=batch_rows,
-        has_reference=True,
+        has_reference=method == "doremi",
     )
     sampler = Sampler(DOMAINS, np.full(3, 10**6), seed=0, batch_rows=batch_rows)
     planned, state, losses, trail = sampler.initial(), mixer.initial(), START.copy(), []

@@ -1,7 +1,7 @@
 """Selector, mixer and weighter together in the loop: any combination, exact on resume.
 
-Set MIXWRIGHT_ALL_INTERRUPTS=1 to cut every combination after each of its steps; without it some
-combinations are cut a few times.
+Set MIXWRIGHT_ALL_INTERRUPTS=1 to cut every combination after 20 of its steps, chosen at random;
+without it some combinations are cut a few times.
 """
 
 import itertools

@@ -9,6 +9,7 @@ from assets.presets import PRESETS, PresetError, config_digest, load_preset, tra
 from quality.documents import CorpusError
 
 SHIPPED = ["ci", "demo", "quality", "skills"]
+DOGE = {"method": "doge", "settings": {"every_steps": 5}}
 CI = yaml.safe_load((PRESETS / "ci.yaml").read_text())
 LONGER = CI["proxy"] | {"schedule": CI["proxy"]["schedule"] | {"steps": 1000}}
 RULES = {"tagger": "rules"}
@@ -127,6 +128,11 @@ def test_fixed_weights_that_sum_to_one_are_a_method(tmp_path):
             "methods.learned.settings: the method 'learned' has one, weights_from, the label of a",
         ),
         (
+            ("methods/learned", {"method": "learned", "settings": {"weights_from": {"a": 1.0}}}),
+            "methods.learned.settings: the method 'learned' has one, weights_from, the label of a "
+            "learner; learners are [], got {'weights_from': {'a': 1.0}}",
+        ),
+        (
             ("learners", {"x": {"mixer": {"method": "doremi"}}}),
             "learners.x: mixer 'doremi' compares losses with a reference model",
         ),
@@ -135,7 +141,7 @@ def test_fixed_weights_that_sum_to_one_are_a_method(tmp_path):
             "learners.x: the mixer 'odm' learns no weights for another run; use doremi or doge",
         ),
         (
-            ("learners", {"x": {"mixer": {"method": "doge"}, "reference": {"method": "uniform"}}}),
+            ("learners", {"x": {"mixer": DOGE, "reference": {"method": "uniform"}}}),
             "learners.x: reference: the mixer 'doge' compares no losses",
         ),
         (("methods/two words", {"method": "uniform"}), "methods.two words"),

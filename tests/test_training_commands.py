@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import signal
 from io import StringIO
 from pathlib import Path
@@ -258,3 +259,35 @@ def test_a_guard_that_did_not_hold_is_told_and_stored(tmp_path, run_file):
     (stored,) = json.loads((tmp_path / "out/result.json").read_text())["verdicts"]
     assert (stored["guard"], stored["passed"], stored["observed"]) == ("aioli_fidelity", False, 1)
     assert told in (tmp_path / "out/report.html").read_text()
+
+
+def test_damaged_and_half_there_is_one_clear_line(run_file, tokens, tmp_path):
+    """A file for a folder, a result that was cut, a domain without its held-out half."""
+    (tmp_path / "file").write_text("")
+    assert "file is a file; name a folder" in invoke(run_file, "--out", tmp_path / "file").stderr
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken/result.json").write_text("{")
+    for resume in ([], ["--resume"]):
+        result = invoke(run_file, "--out", tmp_path / "broken", *resume)
+        assert result.exit_code == 2
+        assert result.stderr.count("broken/result.json: no result of a run") == 1
+    shutil.copytree(tokens, tmp_path / "shards")
+    shutil.rmtree(tmp_path / "shards/digits/heldout")
+    half = ["--set", f"domains={tmp_path / 'shards'}"]
+    result = invoke(run_file, "--out", tmp_path / "half", *half)
+    assert (result.exit_code, "digits has only train/" in result.stderr) == (2, True)
+    assert "digits/heldout/manifest.json is missing" in result.stderr
+
+
+def test_a_damaged_saved_model_is_refused(run_file, tmp_path):
+    assert invoke(run_file, "--out", tmp_path / "out", "--set", "schedule.steps=2").exit_code == 0
+    final = tmp_path / "out/final"
+    (final / "model.safetensors").write_bytes(b"junk")
+    for key, value in (
+        ("model", f"{{folder: {final}, context_tokens: 8}}"),
+        ("reference", str(tmp_path / "out")),
+    ):
+        more = ["--set", "mixer.method=doremi"] if key == "reference" else []
+        result = invoke(run_file, "--out", tmp_path / key, "--set", f"{key}={value}", *more)
+        assert result.exit_code == 2, result.exception
+        assert re.search(rf"error: {key}.*final (holds no model|cannot be read): ", result.stderr)

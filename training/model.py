@@ -16,6 +16,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import (
@@ -151,7 +152,7 @@ def open_model(
         )
     try:
         model = load_model(Path(config.folder))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         raise ValueError(f"model.folder: {config.folder} holds no model: {error}") from error
     found = model.config
     if found.model_type not in ARCHITECTURES:

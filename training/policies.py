@@ -33,6 +33,7 @@ __all__ = [
     "PolicyState",
     "Signal",
     "by_domain",
+    "find_method",
     "pack_state",
     "parse_settings",
     "require_next_step",
@@ -40,6 +41,7 @@ __all__ = [
 ]
 
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
+Maker = TypeVar("Maker")
 Settings = TypeVar("Settings")
 State = TypeVar("State", bound="PolicyState")
 
@@ -130,6 +132,24 @@ def require_next_step(step: int, observation: Observation) -> None:
     """
     if observation.step != step + 1:
         raise ValueError(f"expected the observation of step {step + 1}, got {observation.step}")
+
+
+def find_method(makers: Mapping[str, Maker], role: str, method: str) -> Maker:
+    """Return what makes a method of a role.
+
+    Args:
+        makers: Name -> what makes it.
+        role: mixer, weighter or selector: where the name stands in a run file.
+        method: The name.
+
+    Raises:
+        ValueError: There is none of that name.
+    """
+    if method not in makers:
+        raise ValueError(
+            f"{role}.method: no method {method!r}; choose one of {', '.join(sorted(makers))}"
+        )
+    return makers[method]
 
 
 def parse_settings(

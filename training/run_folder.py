@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 from training.config import RunConfig
 from training.durable_files import write_text
 from training.run_file import load_run_config
-from training.run_result import RESULT_FILE
+from training.run_result import RESULT_FILE, read_result
 from training.tokenizer import CONFIG_FILE as TOKENIZER_CONFIG_FILE
 from training.tokenizer import TOKENIZER_FILE, tokenizer_digest
 
@@ -36,9 +36,12 @@ def last_step(out: Path) -> int | None:
 
     That is the step of the newest checkpoint, or the last one if the run is finished; 0 if it has
     begun and has no checkpoint.
+
+    Raises:
+        ValueError: result.json is there and is no result.
     """
     if (out / RESULT_FILE).is_file():
-        return int(json.loads((out / RESULT_FILE).read_text())["steps"])
+        return read_result(out / RESULT_FILE).steps
     names = [path.name for path in (out / "checkpoints").glob("step-*") if path.suffix != ".tmp"]
     if names:
         return max(int(name.removeprefix("step-")) for name in names)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from torch import optim
 from transformers import PreTrainedModel
 
@@ -263,7 +264,11 @@ def _fresh_model(
 def _open_reference(config: RunConfig, inputs: RunInputs, engine: Engine) -> PreTrainedModel | None:
     if config.reference is None:
         return None
-    model = load_model(reference_model_folder(Path(config.reference)))
+    folder = reference_model_folder(Path(config.reference))
+    try:
+        model = load_model(folder)
+    except (OSError, SafetensorError) as error:
+        raise ValueError(f"reference: the model in {folder} cannot be read: {error}") from error
     if model.config.vocab_size != inputs.manifest.vocab_size:
         raise ValueError(
             f"reference: {config.reference} has {model.config.vocab_size} tokens, the shards have "

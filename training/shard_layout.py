@@ -29,11 +29,23 @@ def domain_digests(folder: Path) -> dict[str, str]:
 
 
 def find_domains(folder: Path) -> dict[str, Path]:
-    """Return the domains in a folder by name: those below it, or itself if it holds shards."""
-    if is_whole(folder) or is_divided(folder):
+    """Return the domains in a folder by name: those below it, or itself if it holds shards.
+
+    Raises:
+        ValueError: One of them has only one of its two parts.
+    """
+    if _holds_domain(folder):
         return {folder.resolve().name: folder}
-    return {
-        below.name: below
-        for below in sorted(folder.glob("*"))
-        if is_whole(below) or is_divided(below)
-    }
+    return {below.name: below for below in sorted(folder.glob("*")) if _holds_domain(below)}
+
+
+def _holds_domain(folder: Path) -> bool:
+    if is_whole(folder) or is_divided(folder):
+        return True
+    for split, other in (SPLITS, SPLITS[::-1]):
+        if (folder / split / MANIFEST_FILE).is_file():
+            raise ValueError(
+                f"{folder} has only {split}/, {folder / other / MANIFEST_FILE} is missing; "
+                "complete it, or name the domains that are wanted one by one"
+            )
+    return False

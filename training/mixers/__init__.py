@@ -18,6 +18,7 @@ from training.mixers.temperature import make_temperature
 from training.mixers.training_signal import TrainingLossSignal
 from training.mixers.uniform import make_uniform
 from training.mixers.unimax import make_unimax
+from training.policies import find_method
 
 MIXERS: dict[str, Callable[[Mapping[str, Setting], MixingTask], Mixer]] = {
     "aioli": make_aioli,
@@ -60,10 +61,7 @@ def make_mixer(
         ValueError: Unknown method, settings that the method refuses, or a reference or learned
             weights that it does not use.
     """
-    if config.method not in MIXERS:
-        raise ValueError(
-            f"mixer.method: no method {config.method!r}; choose one of {', '.join(sorted(MIXERS))}"
-        )
+    make = find_method(MIXERS, "mixer", config.method)
     if available_tokens.shape != (len(domains),) or not (available_tokens > 0).all():
         raise ValueError(
             f"available_tokens must be positive, one per domain, got {available_tokens}"
@@ -76,7 +74,7 @@ def make_mixer(
         has_reference=has_reference,
         learned_weights=learned_weights,
     )
-    mixer = MIXERS[config.method](config.settings, task)
+    mixer = make(config.settings, task)
     if learned_weights is not None and config.method != "fixed":
         raise ValueError(
             f"weights_from: the mixer {config.method!r} does not sample from learned weights; use "

@@ -103,6 +103,11 @@ class DoGE(SamplingMixer):
                 f"mixer 'doge': clip_low {settings.clip_low} must be below clip_high "
                 f"{settings.clip_high}"
             )
+        if settings.every_steps > task.steps:
+            raise ValueError(
+                f"mixer 'doge': a run of {task.steps} steps ends before the first comparison of "
+                f"gradients at every_steps {settings.every_steps}; train longer or compare sooner"
+            )
         self._settings = settings
         self._domains = task.domains
         self._sampling = self._by_name(settings.sampling_weights, "sampling_weights")

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from training.config import SelectorConfig, Setting
+from training.policies import find_method
 from training.selectors.delta_loss import make_delta_loss
 from training.selectors.gradient_similarity import make_gradient_similarity
 from training.selectors.loss_band import make_loss_band
@@ -25,9 +26,4 @@ def make_selector(config: SelectorConfig, task: SelectionTask) -> Selector:
     Raises:
         ValueError: Unknown method, or settings that the method refuses.
     """
-    if config.method not in SELECTORS:
-        raise ValueError(
-            f"selector.method: no method {config.method!r}; choose one of "
-            f"{', '.join(sorted(SELECTORS))}"
-        )
-    return SELECTORS[config.method](config.settings, task)
+    return find_method(SELECTORS, "selector", config.method)(config.settings, task)

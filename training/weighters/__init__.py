@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from training.config import Setting, WeighterConfig
+from training.policies import find_method
 from training.weighters.heldout_alignment import make_heldout_alignment
 from training.weighters.loss_reweighting import make_loss_reweighting
 from training.weighters.unweighted import make_unweighted
@@ -21,9 +22,4 @@ def make_weighter(config: WeighterConfig, task: WeightingTask) -> Weighter:
     Raises:
         ValueError: Unknown method, or settings that the method refuses.
     """
-    if config.method not in WEIGHTERS:
-        raise ValueError(
-            f"weighter.method: no method {config.method!r}; choose one of "
-            f"{', '.join(sorted(WEIGHTERS))}"
-        )
-    return WEIGHTERS[config.method](config.settings, task)
+    return find_method(WEIGHTERS, "weighter", config.method)(config.settings, task)
