@@ -71,10 +71,19 @@ def compare_loaders(folder: Path, environments: Environments) -> tuple[list[Comp
         mine, theirs = by_turns(lambda changing=changing: ours(changing), other)  # type: ignore[misc]
         rows.append(_comparison(name, peer, mine, [seconds / part for seconds in theirs]))
     notes = [_time_of_new_weights(sampler, reader, mixtures)]
+    more, missing = _compare_peers(folder, environments, lambda: ours(False), mixtures[0])
+    return rows + more, notes + missing
+
+
+def _compare_peers(
+    folder: Path, environments: Environments, ours: Callable[[], None], weights: np.ndarray
+) -> tuple[list[Comparison], list[str]]:
+    """The peers that have an environment, and what to do about the others."""
+    rows, missing = [], []
     for module, peer in PEERS.items():
         python = environments.find(module)
         if python is None:
-            notes.append(
+            missing.append(
                 f"{peer} was not measured: make an environment (pip install {peer}) and name its "
                 "Python: --engine-python PATH."
             )
@@ -83,11 +92,10 @@ def compare_loaders(folder: Path, environments: Environments) -> tuple[list[Comp
         own.mkdir()
         run_peer(python, "mixed_loading.py", module, "prepare", folder, own)
         pairs = [
-            (_seconds(lambda: ours(False)), _seconds_of_peer(python, module, own, mixtures[0]))
-            for _ in range(_TURNS)
+            (_seconds(ours), _seconds_of_peer(python, module, own, weights)) for _ in range(_TURNS)
         ]
         rows.append(_comparison("", peer, [pair[0] for pair in pairs], [pair[1] for pair in pairs]))
-    return rows, notes
+    return rows, missing
 
 
 def _comparison(name: str, peer: str, ours: list[float], theirs: list[float]) -> Comparison:
