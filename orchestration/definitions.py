@@ -38,7 +38,7 @@ ASSET_MODULES = [
     *([skills] if PRESET.skills else []),
     *([transfer] if PRESET.transfer else []),
 ]
-CHECK_MODULES = [checks, *([transfer] if PRESET.transfer else [])]
+CHECK_MODULES = [checks, proxies, *([transfer] if PRESET.transfer else [])]
 
 
 @dg.definitions

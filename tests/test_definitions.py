@@ -70,6 +70,8 @@ DEPENDENCIES = {
     "predicted_vs_actual": "evaluations mixing_law",
     "cost_report": "evaluations",
 }
+WARNINGS = {("swarm", "epochs_agree")}
+"""Checks that block nothing."""
 HEAVY = ("torch", "transformers", "great_expectations", "datasets", "matplotlib", "pandas")
 
 
@@ -130,8 +132,11 @@ def test_partitions_come_from_the_catalogue():
 
 
 def test_every_gate_has_a_blocking_check_with_the_partitions_of_its_asset(checks, specs):
-    assert checks.keys() == {(asset, gate) for asset, gates in GATES.items() for gate in gates}
-    for (asset, gate), spec in checks.items():
+    gates = {(asset, gate) for asset, gates in GATES.items() for gate in gates}
+    assert checks.keys() == gates | WARNINGS
+    assert not any(checks[key].blocking for key in WARNINGS)
+    for asset, gate in gates:
+        spec = checks[asset, gate]
         assert spec.blocking, gate
         assert spec.description, gate
         assert spec.partitions_def == specs[asset].partitions_def, gate
