@@ -8,7 +8,7 @@ import polars as pl
 
 from assets.gates import GateOverride, require_gates
 from assets.gpu_pool import POOL
-from assets.lake import Lake, publishing
+from assets.lake import Artifact, Lake, publishing
 from assets.partitions import DOMAINS, OWNERS, PRESET, offer_runs, proxy_run_partitions
 from assets.pictures import picture
 from assets.plots import plot_swarm
@@ -24,7 +24,7 @@ from assets.small_trainings import small_run_metadata, train_small
 from assets.tables import table_metadata
 from assets.tokens import shard_profile, token_shards
 from training.arrays import Floats
-from training.epoching import availability_caps, compare_epochs
+from training.epoching import DomainEpochs, availability_caps, compare_epochs
 from training.swarm import design_swarm, read_swarm, write_swarm
 
 GROUP = "mixture"
@@ -47,13 +47,7 @@ def swarm(
     tokens = train_tokens(shards)
     natural = np.array(list(tokens.values()), dtype=np.float64) / sum(tokens.values())
     budget = PRESET.target.num_tokens
-    epochs = compare_epochs(
-        dict(zip(DOMAINS, natural.tolist(), strict=True)),
-        offered_tokens=offered_tokens(shards),
-        available_tokens=tokens,
-        proxy_tokens=PRESET.proxy.num_tokens,
-        target_tokens=budget,
-    )
+    epochs = _compare_epochs(shards)
     caps = _caps(tokens, budget)
     spec = {"proxy": config_digest(PRESET.proxy), "shards": shard_digests(shards)}
     with publishing(context, lake, inputs=[profile, *shards.values()]) as draft:
@@ -68,6 +62,38 @@ def swarm(
             "epochs": table_metadata(pl.DataFrame([asdict(row) for row in epochs])),
             "picture": picture(plot_swarm(design.run_ids, design.domains, design.weights)),
         }
+    )
+
+
+def _compare_epochs(shards: dict[str, Artifact]) -> tuple[DomainEpochs, ...]:
+    """Epochs of each domain in a proxy and in the target run, both on the natural mixture."""
+    tokens = train_tokens(shards)
+    return compare_epochs(
+        {domain: count / sum(tokens.values()) for domain, count in tokens.items()},
+        offered_tokens=offered_tokens(shards),
+        available_tokens=tokens,
+        proxy_tokens=PRESET.proxy.num_tokens,
+        target_tokens=PRESET.target.num_tokens,
+    )
+
+
+@dg.asset_check(
+    asset=swarm,
+    description="A proxy repeats every domain about as often as the target run will.",
+)
+def epochs_agree(lake: Lake) -> dg.AssetCheckResult:
+    """Compare them; a domain of few rows cannot be cut to the right share, which only warns."""
+    rows = _compare_epochs(token_artifacts(lake))
+    told = [
+        f"{row.domain}: {row.proxy_epochs:.3g} in a proxy, {row.target_epochs:.3g} in the target"
+        for row in rows
+        if not row.agrees
+    ]
+    return dg.AssetCheckResult(
+        passed=not told,
+        severity=dg.AssetCheckSeverity.WARN,
+        description="; ".join(told) or None,
+        metadata={"epochs": table_metadata(pl.DataFrame([asdict(row) for row in rows]))},
     )
 
 

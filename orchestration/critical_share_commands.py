@@ -1,6 +1,7 @@
 """Command `critical-share`: how much of an old domain continued training needs."""
 
 import json
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -40,6 +41,9 @@ def critical_share(
     method: Annotated[
         str, typer.Option("--law", help="Which law, where runs are given; a convex one.")
     ] = "log-linear",
+    refits: Annotated[
+        int, typer.Option(min=20, help="Behind the interval, where runs are given.")
+    ] = 100,
     others: Annotated[
         Path | None, typer.Option(help="JSON: shares of the other domains; default: equal.")
     ] = None,
@@ -53,8 +57,9 @@ def critical_share(
         from assets.lake import write_json
         from training.critical_share import judge_critical_share
 
-        record = _law_of_stage(law, method)
-        place, column = _place(record, domain, target)
+        if not math.isfinite(loss):
+            raise ValueError(f"--loss must be finite, got {loss}")
+        record, place, column = _law_of_stage(law, method, domain, target, refits=refits)
         rest = _others(record, domain, others)
         found = judge_critical_share(
             record.laws.convex_laws()[column],
@@ -88,39 +93,46 @@ def critical_share(
     typer.echo(f"Share: {out}   picture: {picture}")
 
 
-def _law_of_stage(path: Path, law: str) -> "LawRecord":
-    """A fitted law; or one fitted to runs here, without an interval if they are too few for it."""
+def _law_of_stage(
+    path: Path, law: str, domain: str, target: str, *, refits: int
+) -> "tuple[LawRecord, int, int]":
+    """A fitted law, or one fitted to runs here; and the columns of the domain and of the loss.
+
+    Runs that are too few to draw from give no interval.
+    """
     from training.fitted_laws import bootstrap_laws, fit_laws, law_family
     from training.law_fitting import law_key
     from training.law_record import LawRecord, read_law_record
     from training.runs_csv import read_runs
 
     if path.suffix != ".csv":
-        return read_law_record(path)
+        record = read_law_record(path)
+        laws = record.laws
+        return record, *_place(laws.domains, laws.eval_domains, domain, target)
     table, notes = read_runs(path)
+    place, column = _place(table.domains, table.eval_domains, domain, target)
     key = law_key(law)
     if not law_family(key).convex:
         raise ValueError(f"--law {law}: a convex law is needed, for example log-linear")
     enough = len(table.run_ids) > law_family(key).min_runs(len(table.domains))
-    return LawRecord(
+    record = LawRecord(
         laws=fit_laws(table, method=key),
         table=table,
-        refits=bootstrap_laws(table, method=key, num_refits=100) if enough else (),
+        refits=bootstrap_laws(table, method=key, num_refits=refits) if enough else (),
         half_widths_nats=dict.fromkeys(table.eval_domains, 0.0),
         notes=notes,
     )
+    return record, place, column
 
 
-def _place(record: "LawRecord", domain: str, target: str) -> tuple[int, int]:
+def _place(
+    domains: tuple[str, ...], eval_domains: tuple[str, ...], domain: str, target: str
+) -> tuple[int, int]:
     """Columns of the training domain and of the loss."""
-    laws = record.laws
-    for what, name, known in (
-        ("domain", domain, laws.domains),
-        ("target", target, laws.eval_domains),
-    ):
+    for what, name, known in (("domain", domain, domains), ("target", target, eval_domains)):
         if name not in known:
             raise ValueError(f"--{what} {name}: the law knows {', '.join(known)}")
-    return laws.domains.index(domain), laws.eval_domains.index(target)
+    return domains.index(domain), eval_domains.index(target)
 
 
 def _others(record: "LawRecord", domain: str, path: Path | None) -> "Floats":

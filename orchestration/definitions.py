@@ -47,7 +47,7 @@ ASSET_MODULES = [
     *([tagging] if PRESET.tags else []),
     *([scored_corpora] if PRESET.score else []),
 ]
-CHECK_MODULES = [checks, *([transfer] if PRESET.transfer else [])]
+CHECK_MODULES = [checks, proxies, *([transfer] if PRESET.transfer else [])]
 
 
 @dg.definitions

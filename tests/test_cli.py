@@ -32,6 +32,7 @@ def test_there_are_these_commands():
     graph = {"demo", "status", "report", "check", "validate", "dev", "accept"}
     texts = {"profile", "clean", "dedup", "decontaminate", "tokenize", "trace", "tag", "score"}
     laws = {"fit-law", "predict", "propose", "fit-scaling", "plan", "skill-graph"}
+    laws |= {"design-swarm", "discover-skills", "extrapolate", "fit-dynamic", "critical-share"}
     labels = {"tag", "score"}
     trainings = {"train", "methods", "explain"}
     assert set(COMMANDS) == graph | texts | laws | labels | trainings

@@ -70,7 +70,7 @@ def test_the_critical_share_of_a_known_law(folder):
     out = folder / "share.json"
     asked = (
         *("critical-share", folder / "stage.csv", "--domain", "old", "--target", "old"),
-        *("--out", out, "--loss"),
+        *("--out", out, "--refits", 20, "--loss"),
     )
     result = invoke(*asked, 2 + np.exp(-3 * 0.4 - 1))
     assert result.exit_code == 0, result.output
@@ -108,7 +108,7 @@ def test_four_runs_give_a_share_without_an_interval(folder):
         ),
         (
             ("critical-share", "stage.csv", "--domain", "old", "--target", "old", "--loss", "nan"),
-            "the loss finite",
+            "--loss must be finite",
         ),
         (
             (

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 from toy_shards import pass_gate, publish_toy_shards
 
-from assets import transfer
+from assets import proxies, transfer
 from assets.lake import Lake, write_json
 from assets.partitions import DOMAINS, PRESET, current_partitions
 from assets.presets import TransferStudy
@@ -190,3 +190,13 @@ def test_missing_runs_are_asked_for_and_a_stranger_is_refused(lake, launch, stud
     result = launch(transfer.transfer_runs, "transfer-009-dead")
     (event,) = result.get_step_failure_events()
     assert "not among the current mixtures" in event.step_failure_data.user_failure_data.description
+
+
+def test_proxies_that_repeat_their_data_more_than_the_target_are_told(lake, monkeypatch):
+    agreeing = proxies.epochs_agree(lake=lake)
+    assert agreeing.passed
+    assert len(agreeing.metadata["epochs"].records) == len(DOMAINS)
+    monkeypatch.setattr(proxies, "offered_tokens", lambda shards: dict.fromkeys(shards, 32.0))
+    found = proxies.epochs_agree(lake=lake)
+    assert (found.passed, found.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert f"{DOMAINS[0]}: 60 in a proxy, 2.08 in the target" in found.description
