@@ -176,8 +176,8 @@ class Preset:
                     f"methods.{label}.settings: the method {mixer.method!r} has none, got "
                     f"{sorted(mixer.settings)}; remove them"
                 )
-            if mixer.method == LEARNED and mixer.settings not in (
-                {LEARNED_FROM: learner} for learner in self.learners
+            if mixer.method == LEARNED and not any(
+                mixer.settings == {LEARNED_FROM: learner} for learner in self.learners
             ):
                 raise ValueError(
                     f"methods.{label}.settings: the method {LEARNED!r} has one, {LEARNED_FROM}, "
