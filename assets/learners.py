@@ -8,14 +8,12 @@ Loaded where the preset has a `learners` section. All have the shape of the prox
 training run is that of its proxy and of its reference.
 """
 
-import shutil
-
 import dagster as dg
 import polars as pl
 
 from assets.gates import GateOverride, require_gates
 from assets.gpu_pool import POOL
-from assets.lake import Artifact, Draft, Lake, publishing
+from assets.lake import Lake, publishing
 from assets.partitions import (
     OWNERS,
     REFERENCE_RUNS,
@@ -25,9 +23,9 @@ from assets.partitions import (
     weight_run_partitions,
 )
 from assets.run_configs import small_config, token_artifacts
+from assets.small_trainings import train_small
 from assets.tables import table_metadata
 from assets.tokens import token_shards
-from training.config import RunConfig
 from training.run_result import RunResult
 
 GROUP = "mixture"
@@ -51,8 +49,11 @@ def reference_runs(
     shards = token_artifacts(lake)
     clearance = require_gates(context, lake, *shards.values(), overrides=config)
     settings = small_config(run.key, run.mixer, run.seed, shards)
-    published, result = _train(context, lake, settings, list(shards.values()), "final")
-    return published.result({**clearance.metadata(), **_metadata(result)})
+    with publishing(context, lake, inputs=list(shards.values())) as draft:
+        result = train_small(
+            settings, lake, asset="reference_runs", draft=draft.folder, keep_model=True
+        )
+    return draft.result({**clearance.metadata(), **_metadata(result)})
 
 
 @dg.asset(
@@ -77,29 +78,9 @@ def weight_runs(
         reference = lake.artifact("reference_runs", run.reference.key)
         inputs.append(reference)
     settings = small_config(run.key, run.learner.mixer, run.seed, shards, reference=reference)
-    published, result = _train(context, lake, settings, inputs)
-    return published.result({**clearance.metadata(), **_metadata(result)})
-
-
-def _train(
-    context: dg.AssetExecutionContext,
-    lake: Lake,
-    settings: RunConfig,
-    inputs: list[Artifact],
-    *more: str,
-) -> tuple[Draft, RunResult]:
-    """Train in this process and publish result, metrics and what else is named."""
-    from training.loop import train
-
-    asset = context.asset_key.to_user_string()
-    work = lake.work_folder(asset, settings.run_id, settings.digest())
     with publishing(context, lake, inputs=inputs) as draft:
-        result = train(settings, work)
-        for name in ("result.json", "metrics.jsonl", *more):
-            copy = shutil.copytree if (work / name).is_dir() else shutil.copy2
-            copy(work / name, draft.folder / name)
-    shutil.rmtree(work)
-    return draft, result
+        result = train_small(settings, lake, asset="weight_runs", draft=draft.folder)
+    return draft.result({**clearance.metadata(), **_metadata(result)})
 
 
 def _metadata(result: RunResult) -> dict[str, int | float | dg.TableMetadataValue]:

@@ -1,8 +1,8 @@
-"""Trainings that end within one asset: proxies, skill runs, runs that test transfer.
+"""Trainings that end within one asset: proxies, skill runs, learners, runs that test transfer.
 
 They train in the process of the Dagster run, in a work folder named by their configuration, so that
 one that was interrupted goes on from its last checkpoint; what is published are its result and its
-metrics, not its model.
+metrics, and its model only where another run reads it.
 """
 
 import shutil
@@ -18,7 +18,9 @@ from training.run_result import RunResult
 KEPT = ("result.json", "metrics.jsonl")
 
 
-def train_small(run: RunConfig, lake: Lake, *, asset: str, draft: Path) -> RunResult:
+def train_small(
+    run: RunConfig, lake: Lake, *, asset: str, draft: Path, keep_model: bool = False
+) -> RunResult:
     """Train, and copy what is kept into a draft.
 
     Args:
@@ -26,6 +28,7 @@ def train_small(run: RunConfig, lake: Lake, *, asset: str, draft: Path) -> RunRe
         lake: With the work folders.
         asset: Name of the asset.
         draft: Folder of the version being written.
+        keep_model: Whether the trained model is kept too.
     """
     from training.loop import train
 
@@ -33,6 +36,8 @@ def train_small(run: RunConfig, lake: Lake, *, asset: str, draft: Path) -> RunRe
     result = train(run, work)
     for file in KEPT:
         shutil.copy2(work / file, draft / file)
+    if keep_model:
+        shutil.copytree(work / "final", draft / "final")
     shutil.rmtree(work)
     return result
 

@@ -12,6 +12,7 @@ import dagster as dg
 import polars as pl
 
 from assets.gates import GateOverride, require_gates
+from assets.gpu_pool import POOL
 from assets.lake import Artifact, Lake, publishing, write_json
 from assets.mixing import admitted_runs, exclusion_table, finished_proxies, mixing_law
 from assets.partitions import DOMAINS, OWNERS, PRESET, offer_runs, transfer_run_partitions
@@ -107,6 +108,7 @@ def _chosen(mixtures: Swarm, rows: list[int], spec: Mapping[str, object]) -> Swa
     kinds={"pytorch"},
     owners=OWNERS,
     code_version="1",
+    pool=POOL,
 )
 def transfer_runs(
     context: dg.AssetExecutionContext, config: GateOverride, lake: Lake
