@@ -69,17 +69,11 @@ def critical_share(
             others=rest,
             level=record.level,
         )
-        content: dict[str, object] = {
-            "share": found.share,
-            "share_low": found.low,
-            "share_high": found.high,
-            "reached_by_refits": found.reached,
+        content = {
+            **_told(found, record, rest),
             "domain": domain,
             "target": target,
             "loss": loss,
-            "others": dict(zip(record.laws.domains, rest.tolist(), strict=True)),
-            "law": record.laws.method,
-            "law_gate_passed": record.gate.get("passed"),
         }
         out.parent.mkdir(parents=True, exist_ok=True)
         write_json(out, content)
@@ -91,6 +85,19 @@ def critical_share(
         return
     _print_critical(found, domain=domain, target=target, loss=loss)
     typer.echo(f"Share: {out}   picture: {picture}")
+
+
+def _told(found: "CriticalShare", record: "LawRecord", rest: "Floats") -> dict[str, object]:
+    """The share with its interval, and the law behind it."""
+    return {
+        "share": found.share,
+        "share_low": found.low,
+        "share_high": found.high,
+        "reached_by_refits": found.reached,
+        "others": dict(zip(record.laws.domains, rest.tolist(), strict=True)),
+        "law": record.laws.method,
+        "law_gate_passed": record.gate.get("passed"),
+    }
 
 
 def _law_of_stage(

@@ -46,6 +46,10 @@ PREDICT_EPILOG = "\n\n".join(
         "mixwright predict joint.json mixtures.csv --params 1e9 --tokens 1e11",
     )
 )
+KNOWS_MIXTURES = (
+    "knows the mixture alone: leave --params-col and --tokens-col out, or choose joint-additive or "
+    "joint-log-linear"
+)
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 
 
@@ -98,14 +102,11 @@ def fit_law(  # noqa: PLR0917  # each is an option of the command
             seed=seed,
             out=out,
         )
-        is_joint = request.method in FORMS
-        if not is_joint and (params_col or tokens_col):
-            raise ValueError(
-                f"{law} knows the mixture alone: leave --params-col and --tokens-col out, or "
-                "choose joint-additive or joint-log-linear"
-            )
+        fit = fit_joint_law if request.method in FORMS else _fit_mixture_law
+        if fit is _fit_mixture_law and (params_col or tokens_col):
+            raise ValueError(f"{law} {KNOWS_MIXTURES}")
         with _progress() as report:
-            answer = (fit_joint_law if is_joint else _fit_mixture_law)(request, report)
+            answer = fit(request, report)
     if as_json:
         typer.echo(json.dumps(answer.summary, allow_nan=False))
         return

@@ -87,19 +87,7 @@ def read_runs(
     frame = read_cells(path)
     rows = read_mixtures(path, columns.weights_prefix, domains=domains, numbered=numbered)
     names = tuple(domains or _named(path, frame, columns.weights_prefix))
-    found = _named(path, frame, columns.losses_prefix)
-    wanted = tuple(found if targets is None else targets)
-    if not wanted:
-        raise ValueError(
-            f"{path}: no column begins with {columns.losses_prefix!r}, found "
-            f"{', '.join(frame.columns)}"
-        )
-    for target in wanted:
-        if target not in found:
-            raise ValueError(
-                f"{path}: no column {columns.losses_prefix}{target}; its losses are "
-                f"{', '.join(found) or 'none'}"
-            )
+    wanted = _targets(path, frame, columns.losses_prefix, targets)
     cells = [f"{columns.losses_prefix}{target}" for target in wanted]
     losses = read_numbers(path, frame, cells, rows.run_ids, what="loss")
     for good, rule in (
@@ -120,6 +108,24 @@ def read_runs(
         losses=losses,
     )
     return table, rows.notes
+
+
+def _targets(
+    path: Path, frame: pl.DataFrame, prefix: str, targets: Sequence[str] | None
+) -> tuple[str, ...]:
+    """Evaluation domains that are wanted; each has its column."""
+    found = _named(path, frame, prefix)
+    wanted = tuple(found if targets is None else targets)
+    if not wanted:
+        raise ValueError(
+            f"{path}: no column begins with {prefix!r}, found {', '.join(frame.columns)}"
+        )
+    for target in wanted:
+        if target not in found:
+            raise ValueError(
+                f"{path}: no column {prefix}{target}; its losses are {', '.join(found) or 'none'}"
+            )
+    return wanted
 
 
 def read_mixtures(
