@@ -118,32 +118,23 @@ def _merge(
 
 
 @_compiled
-def _class_at(data: NDArray[np.uint8], place: int, classes: NDArray[np.uint8]) -> tuple[int, int]:
-    """Class of the character that begins there, and the place behind it."""
+def _character_at(data: NDArray[np.uint8], place: int) -> tuple[int, int]:
+    """Code point of the character that begins there, and the place behind it."""
     lead = int(np.int64(data[place]))
     if lead < 0x80:
-        return int(np.int64(classes[lead])), place + 1
-    code, width = lead & 0x1F, 2
-    if lead >= 0xF0:
-        code, width = lead & 0x07, 4
-    elif lead >= 0xE0:
-        code, width = lead & 0x0F, 3
+        return lead, place + 1
+    width = 4 if lead >= 0xF0 else 3 if lead >= 0xE0 else 2
+    code = lead & (0x7F >> width)
     for further in range(1, width):
         code = (code << 6) | (int(np.int64(data[place + further])) & 0x3F)
-    return int(np.int64(classes[code])), place + width
+    return code, place + width
 
 
 @_compiled
-def _code_at(data: NDArray[np.uint8], place: int) -> int:
-    """Code point of the character that begins there."""
-    lead = int(np.int64(data[place]))
-    if lead < 0x80:
-        return lead
-    width = 4 if lead >= 0xF0 else 3 if lead >= 0xE0 else 2
-    code = lead & (0xFF >> (width + 1))
-    for further in range(1, width):
-        code = (code << 6) | (int(np.int64(data[place + further])) & 0x3F)
-    return code
+def _class_at(data: NDArray[np.uint8], place: int, classes: NDArray[np.uint8]) -> tuple[int, int]:
+    """Class of the character that begins there, and the place behind it."""
+    code, after = _character_at(data, place)
+    return int(np.int64(classes[code])), after
 
 
 @_compiled
@@ -302,7 +293,7 @@ def encode_texts(
         while place < end:
             stop, unknown = _piece_end(data, place, end, classes)
             if unknown >= 0:
-                return row, place, filled, _code_at(data, unknown)
+                return row, place, filled, _character_at(data, unknown)[0]
             if stop - place > MAX_PIECE_BYTES:
                 return row, place, filled, place - stop
             filled = _write_piece(data, place, stop, byte_ids, table, keys, held, work, out, filled)
