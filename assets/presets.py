@@ -22,6 +22,7 @@ from training.config import (
     ModelConfig,
     Name,
     ScheduleConfig,
+    Setting,
     UniqueKeyLoader,
     validation_message,
 )
@@ -146,9 +147,8 @@ class Preset:
                     f"methods.{label}.settings: the method {PLAN!r} has none, got "
                     f"{sorted(mixer.settings)}; remove them"
                 )
-            if mixer.method == LEARNED and mixer.settings not in (
-                {LEARNED_FROM: learner} for learner in self.learners
-            ):
+            wanted: list[dict[str, Setting]] = [{LEARNED_FROM: one} for one in self.learners]
+            if mixer.method == LEARNED and mixer.settings not in wanted:
                 raise ValueError(
                     f"methods.{label}.settings: the method {LEARNED!r} has one, {LEARNED_FROM}, "
                     f"the label of a learner; learners are {sorted(self.learners)}, got "
