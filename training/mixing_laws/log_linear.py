@@ -15,10 +15,10 @@ objective on published runs, and a fifth of the rank's distance to one.) Two bou
 exp(t_j), the loss at a corner, stays below a thousand times the highest loss seen (runs that say
 nothing of a corner would else let it grow without end, which no minimiser can handle; ten times is
 more than a model can show, but cost 1 to 16 % of the objective in one of eighty fits of 16
-published runs), and t_j >= -1000. The second must be that far out: at a share of 5 % even t_j = -60 leaves
-exp(-3), published losses need such slopes, and a bound of -30 tripled some objectives. Nothing is
-random. The objective has several basins, and the grid does not reach all of them when the losses
-are noise.
+published runs), and t_j >= -1000. The second must be that far out: at a share of 5 % even
+t_j = -60 leaves exp(-3), published losses need such slopes, and a bound of -30 tripled some
+objectives. Nothing is random. The objective has several basins, and the grid does not reach all of
+them when the losses are noise.
 
 Parameters are identified only through predictions: with noise, c trades against t.
 Shapes: N runs, D training domains, R refits.
