@@ -71,10 +71,17 @@ def _with_absolute_folders(content: dict[str, object], base: Path) -> dict[str, 
 
 
 def _expanded(key: str, value: object, path: Path) -> object:
-    """Turn one folder into the domains that it holds; other values stay."""
+    """Turn one folder into the domains that it holds; other values stay.
+
+    Raises:
+        ValueError: It holds no domain, or half of one.
+    """
     if key != "domains" or not isinstance(value, str):
         return value
-    found = {name: str(folder) for name, folder in find_domains(Path(value)).items()}
+    try:
+        found = {name: str(folder) for name, folder in find_domains(Path(value)).items()}
+    except ValueError as error:
+        raise ValueError(f"{path}: domains: {error}") from error
     if not found:
         raise ValueError(
             f"{path}: domains: {value} holds no token shards; give a folder of them "

@@ -29,11 +29,22 @@ def domain_digests(folder: Path) -> dict[str, str]:
 
 
 def find_domains(folder: Path) -> dict[str, Path]:
-    """Return the domains in a folder by name: those below it, or itself if it holds shards."""
+    """Return the domains in a folder by name: those below it, or itself if it holds shards.
+
+    Raises:
+        ValueError: A folder below it holds half of a domain, train/ or heldout/ alone.
+    """
     if is_whole(folder) or is_divided(folder):
         return {folder.resolve().name: folder}
-    return {
-        below.name: below
-        for below in sorted(folder.glob("*"))
-        if is_whole(below) or is_divided(below)
-    }
+    found = {}
+    for below in sorted(folder.glob("*")):
+        there = [is_whole(below / split) for split in SPLITS]
+        if is_whole(below) or all(there):
+            found[below.name] = below
+        elif any(there):
+            missing = below / SPLITS[there.index(False)] / MANIFEST_FILE
+            raise ValueError(
+                f"{below} has only {SPLITS[there.index(True)]}/, {missing} is missing; complete "
+                "it, or name the domains that are wanted one by one"
+            )
+    return found
