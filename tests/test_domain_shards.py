@@ -75,7 +75,11 @@ def test_folders_of_domains(tmp_path):
     assert list(find_domains(tmp_path / "all")) == ["a", "b"]
     assert list(find_domains(tmp_path / "all/b")) == ["b"]
     assert list(find_domains(tmp_path / "all/a")) == ["a"]
-    assert find_domains(tmp_path) == {}
+    write(tmp_path / "all/other/train")
+    with pytest.raises(ValueError, match=r"other has only train/, .*heldout/manifest.json is miss"):
+        find_domains(tmp_path / "all")
+    (tmp_path / "empty").mkdir()
+    assert find_domains(tmp_path / "empty") == {}
     assert set(domain_digests(tmp_path / "all/a")) == {"train", "heldout"}
     assert set(domain_digests(tmp_path / "all/b")) == {"whole"}
 

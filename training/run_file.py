@@ -12,7 +12,7 @@ from training.run_overrides import apply_overrides
 from training.shard_format import MANIFEST_FILE
 from training.shard_layout import find_domains
 
-FOLDERS = ("domains", "tokenizer", "reference", "weights_from")
+FOLDERS = ("domains", "tokenizer", "reference")
 """Keys whose values are folders; so is model.folder."""
 
 
@@ -81,7 +81,7 @@ def _expanded(key: str, value: object, path: Path) -> object:
     try:
         found = {name: str(folder) for name, folder in find_domains(Path(value)).items()}
     except ValueError as error:
-        raise ValueError(f"{path}: domains: {error}") from None
+        raise ValueError(f"{path}: domains: {error}") from error
     if not found:
         raise ValueError(
             f"{path}: domains: {value} holds no token shards; give a folder of them "

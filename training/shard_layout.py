@@ -32,20 +32,19 @@ def find_domains(folder: Path) -> dict[str, Path]:
     """Return the domains in a folder by name: those below it, or itself if it holds shards.
 
     Raises:
-        ValueError: One of them has only one of its two parts.
+        ValueError: A folder below it holds half of a domain, train/ or heldout/ alone.
     """
-    if _holds_domain(folder):
-        return {folder.resolve().name: folder}
-    return {below.name: below for below in sorted(folder.glob("*")) if _holds_domain(below)}
-
-
-def _holds_domain(folder: Path) -> bool:
     if is_whole(folder) or is_divided(folder):
-        return True
-    for split, other in (SPLITS, SPLITS[::-1]):
-        if (folder / split / MANIFEST_FILE).is_file():
+        return {folder.resolve().name: folder}
+    found = {}
+    for below in sorted(folder.glob("*")):
+        there = [is_whole(below / split) for split in SPLITS]
+        if is_whole(below) or all(there):
+            found[below.name] = below
+        elif any(there):
+            missing = below / SPLITS[there.index(False)] / MANIFEST_FILE
             raise ValueError(
-                f"{folder} has only {split}/, {folder / other / MANIFEST_FILE} is missing; "
-                "complete it, or name the domains that are wanted one by one"
+                f"{below} has only {SPLITS[there.index(True)]}/, {missing} is missing; complete "
+                "it, or name the domains that are wanted one by one"
             )
-    return False
+    return found
