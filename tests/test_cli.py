@@ -78,8 +78,8 @@ def test_status_of_an_empty_home(invoke, tmp_path, monkeypatch):
     for corpus in CATALOGUE:
         assert any("raw_corpora" in line and corpus in line for line in lines)
     rows = [line for line in lines if "never made" in line]
-    # 4 corpora x 5 assets, 4 domains x 2, 3 runs that need no plan, 8 assets without partitions
-    assert len(rows) == 20 + 8 + 3 + 8
+    # 4 corpora x 6 assets, 4 domains x 2, 3 runs that need no plan, 8 assets without partitions
+    assert len(rows) == 24 + 8 + 3 + 8
     assert not (tmp_path / "ci" / "lake").exists()
 
 

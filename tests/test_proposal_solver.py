@@ -214,13 +214,7 @@ def test_rejects(config, message):
 
 
 def test_laws_that_are_not_convex_are_refused_by_the_certified_solver(monkeypatch):
-    from training import proposer
-    from training.fitted_laws import law_family
-
-    family = law_family("log_linear")
-    monkeypatch.setattr(
-        proposer, "law_family", lambda method: type("F", (), {"convex": False, "of": family})
-    )
+    monkeypatch.setattr(type(laws()), "is_convex", property(lambda _: False))
     with pytest.raises(ValueError, match=r"not convex.*'candidates'"):
         proposal(ProposalConfig(max_epochs=None))
     found = proposal(ProposalConfig(max_epochs=None, solver="candidates", num_candidates=200))

@@ -152,7 +152,7 @@ def missing(field, *index):
         (missing("alone", 2, 1), {}, r"brute force needs .* missing: carry alone \(seed 2\)"),
         (missing("pairs", 1, 0, 2), {}, r"missing: add and sum \(seed 1\)"),
         (missing("pairs", 1), {}, r"missing: add and carry \(seed 1\), .* \(seed 1\)$"),
-        (make_runs(ALONE, GAINS), {"min_weight": -1.0}, "min_weight must not be negative"),
+        (make_runs(ALONE, GAINS), {"min_weight": -1.0}, "min_weight must be finite and not neg"),
         (make_runs(ALONE, GAINS), {"level": 1.0}, "0 < level < 1"),
     ],
 )
