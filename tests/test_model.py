@@ -157,6 +157,7 @@ def test_parts_fit_the_limit_and_are_even():
     assert len(split_rows(rows, 2**30)) == 7  # not even one row fits: row by row
     assert rows_per_pass(1024, 4096, device=rows.device) == 1
     assert rows_per_pass(8, 11, device=rows.device) == 2**22 // 88
+    assert rows_per_pass(8, 11, device=rows.device, compiled=True) == 2**25 // 88
 
 
 @pytest.mark.parametrize("architecture", ["llama", "gpt_neox", "gpt2"])

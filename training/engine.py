@@ -65,7 +65,7 @@ class Engine:
         self.device = device
         self.ranks = ranks
         self.limit = how.micro_rows or rows_per_pass(
-            context_tokens, model.config.vocab_size, device=device
+            context_tokens, model.config.vocab_size, device=device, compiled=how.compile
         )
         """Rows of one forward pass, at most."""
         self._bfloat16 = precision == "bfloat16" or (precision == "auto" and device.type == "cuda")

@@ -92,6 +92,8 @@ ARCHITECTURES: dict[str, Callable[[ModelConfig, int, int], PretrainedConfig]] = 
 
 MAX_LOGITS = {"cpu": 2**22, "cuda": 2**29}
 """Logits of one forward pass by device: 16 MiB and 2 GiB in float32."""
+MAX_COMPILED_LOGITS = 2**25
+"""Those of a compiled pass, if that is more: 128 MiB in float32."""
 
 
 def build_model(
@@ -214,13 +216,19 @@ def set_precision(model: PreTrainedModel, *, bfloat16: bool) -> None:
     model.forward = context(model.forward)
 
 
-def rows_per_pass(context_tokens: int, vocab_size: int, *, device: torch.device) -> int:
+def rows_per_pass(
+    context_tokens: int, vocab_size: int, *, device: torch.device, compiled: bool = False
+) -> int:
     """Return how many rows have logits that fit MAX_LOGITS, at least one.
 
     On a CPU small parts are faster as well: blocks beyond 32 MiB are given back to the system and
-    cleared again at every step.
+    cleared again at every step. A compiled pass makes fewer such blocks and pays for each
+    part, so it may be larger.
     """
-    return max(1, MAX_LOGITS[device.type] // (context_tokens * vocab_size))
+    limit = MAX_LOGITS[device.type]
+    if compiled:
+        limit = max(limit, MAX_COMPILED_LOGITS)
+    return max(1, limit // (context_tokens * vocab_size))
 
 
 def split_rows(rows: Tensor, vocab_size: int, *, limit: int | None = None) -> tuple[Tensor, ...]:
