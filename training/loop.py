@@ -94,6 +94,8 @@ def train(
 ) -> RunResult:
     """Train a model, or continue where an earlier attempt in the same folder was stopped.
 
+    On a CPU the process keeps what memory it frees from here on (training.freed_memory).
+
     Args:
         config: The run.
         out: Its folder, created if need be, the same on all ranks. If it holds the result already,

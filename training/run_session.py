@@ -15,6 +15,7 @@ from training.checkpoint_tensors import collect_tensors, restore_tensors
 from training.checkpoint_writer import CheckpointWriter
 from training.config import RunConfig
 from training.engine import Engine
+from training.freed_memory import keep_freed_memory
 from training.journal import MetricsFile, Stopwatch
 from training.ledger import Ledger
 from training.model import load_model, open_model
@@ -179,9 +180,12 @@ def open_session(
     """
     _require_divisible(config, inputs, ranks)
     checkpoint = _newest_checkpoint(out / "checkpoints", config_digest=config_digest, ranks=ranks)
+    device = choose_device(config.device, local_rank=ranks.local_rank)
+    if device.type == "cpu":
+        keep_freed_memory()
     engine = Engine(
         _fresh_model(config, inputs, initialised=checkpoint is None),
-        device=choose_device(config.device, local_rank=ranks.local_rank),
+        device=device,
         context_tokens=inputs.context_tokens,
         precision=config.precision,
         execution=config.execution,

@@ -1,0 +1,39 @@
+import platform
+import subprocess
+import sys
+
+import pytest
+
+PAGES = """
+import resource
+import sys
+import numpy as np
+from training.freed_memory import keep_freed_memory
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    np.ones(2**23)  # 64 MiB, 16,384 pages
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+told = sys.argv[1] == "told" and keep_freed_memory()
+first = faults()
+print(told, first, faults())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the C library is not GNU's")
+def test_a_block_that_was_freed_is_not_cleared_again():
+    def pages(*arguments):
+        done = subprocess.run(
+            [sys.executable, "-c", PAGES, *arguments], capture_output=True, text=True, check=True
+        )
+        told, first, second = done.stdout.split()
+        return told == "True", int(first), int(second)
+
+    # How many pages are cleared depends on their size; only the comparison is sure.
+    told, first, second = pages("told")
+    assert told
+    assert second < first / 10
+    told, first, second = pages("")
+    assert not told
+    assert second > first / 2

@@ -1,0 +1,26 @@
+"""Keeps freed memory in the process, where the next training step finds it.
+
+The C library gives large blocks back to the system as soon as they are freed. A step frees and
+takes the same blocks again, logits above all, and each time the system clears every page of them:
+on a CPU a fifth to a third of the time of a small model. The price is that memory which the process
+once had stays with it until it ends.
+"""
+
+import ctypes
+
+# malloc.h of the GNU C library
+_M_TRIM_THRESHOLD = -1
+_M_MMAP_MAX = -4
+_LARGEST = 2**31 - 1
+
+
+def keep_freed_memory() -> bool:
+    """Tell the C library to give no memory back before the process ends.
+
+    Returns:
+        Whether it could be told; False where the library is not GNU's.
+    """
+    library = ctypes.CDLL(None)
+    if not hasattr(library, "mallopt"):
+        return False
+    return bool(library.mallopt(_M_MMAP_MAX, 0) and library.mallopt(_M_TRIM_THRESHOLD, _LARGEST))
