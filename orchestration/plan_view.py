@@ -190,8 +190,9 @@ def _remarks(result: PlanView) -> list[str]:
         gain = mixture.proposal.gain_nats
         verdict = "significant gain" if mixture.proposal.significant else "no significant gain"
         lines.append(
-            f"Weights: {verdict} over the prior at the scale of the proxies, {gain.value:.4f} nats "
-            f"({gain.low:.4f} to {gain.high:.4f})."
+            f"Weights: {verdict} over the prior at the scale of the proxies; promised "
+            f"{gain.value:.4f} nats, corrected for choosing the best {gain.low:.4f} to "
+            f"{gain.high:.4f}."
         )
         if not mixture.gate_passed:
             lines.append("The mixing law did not pass its gate: the weights lack evidence.")

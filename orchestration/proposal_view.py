@@ -97,8 +97,8 @@ def print_proposal(found: ProposalView, content: Mapping[str, object]) -> None:
     console.print(losses)
     gain = proposal.gain_nats
     console.print(
-        f"{content['verdict']}: {gain.value:.4f} nats over the prior, interval {gain.low:.4f} to "
-        f"{gain.high:.4f} ({proposal.num_refits} refits)",
+        f"{content['verdict']} over the prior: promised {gain.value:.4f} nats, corrected for "
+        f"choosing the best {gain.low:.4f} to {gain.high:.4f} ({proposal.num_refits} refits)",
         soft_wrap=True,
     )
     for line in _remarks(proposal, content):

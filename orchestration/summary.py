@@ -119,7 +119,10 @@ def _law_parts(lake: Lake) -> list[Table | str]:
     gain = plan.proposal.gain_nats
     promise = "expected gain" if plan.proposal.significant else "no significant gain"
     bounds = wording.interval(gain.low, gain.high, 4)
-    line = f"  Plan: {promise} over natural shares, {wording.nats(gain.value, 4)} nats {bounds}\n"
+    line = (
+        f"  Plan: {promise} over natural shares; promised {wording.nats(gain.value, 4)} nats, "
+        f"corrected for choosing the best {bounds}\n"
+    )
     return [*parts, escape(line)]
 
 
