@@ -157,10 +157,9 @@ def tokenize(
     from orchestration.token_writing import write_tokens
 
     with one_clear_error(), replacing(out, command="tokenize") as draft:
-        folder = tokenizer.parent if tokenizer.name == "tokenizer.json" else tokenizer
         documents = _open(source, text_column, id_column, [])
         with progress_bar("encoding") as progress:
-            written = write_tokens(documents, folder, draft, progress=progress)
+            written = write_tokens(documents, tokenizer, draft, progress=progress)
         content = {**input_content(documents), "tokenizer": str(tokenizer), **written.to_json()}
         write_summary(draft, "tokenize", content)
     if as_json:

@@ -42,7 +42,7 @@ def write_tokens(
 
     Args:
         documents: The input.
-        tokenizer: Folder with the `tokenizer.json` of `training.tokenizer`.
+        tokenizer: A tokenizer.json, or a folder that holds it.
         out: Existing folder.
         progress: Told rows done and rows in all, after each batch.
 

@@ -2,11 +2,13 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, models, pre_tokenizers
 
+from training.text_encoding import large_strings
 from training.tokenizer import (
     EOS_TOKEN,
     Encoder,
@@ -157,24 +159,100 @@ def other_pieces(file):
     file["pre_tokenizer"]["pretokenizers"][0]["pattern"]["Regex"] = r"\w+"
 
 
-def no_model(file):
-    del file["model"]
+def prefix_space(file):
+    file["pre_tokenizer"] = BYTE_LEVEL | {"add_prefix_space": True}
+
+
+def token_in_text(file):
+    added = file["added_tokens"][0] | {"id": len(file["model"]["vocab"]), "content": "def"}
+    file["added_tokens"].append(added | {"special": False})
+
+
+def gpt2_pieces(file):
+    file["pre_tokenizer"] = BYTE_LEVEL
+
+
+def gpt2_ids(file):
+    """Bytes first, then merges, the end of a document last; other tokens behind it."""
+    model, last = file["model"], len(file["model"]["vocab"]) - 1
+    model["vocab"] = {token: (number or last + 1) - 1 for token, number in model["vocab"].items()}
+    end = file["added_tokens"][0] | {"id": last}
+    file["added_tokens"] = [end, end | {"id": last + 1, "content": "<pad>"}]
+
+
+def merges_as_text(file):
+    file["model"]["merges"] = [" ".join(pair) for pair in file["model"]["merges"]]
+
+
+BYTE_LEVEL = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True}
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("change", "native"),
     [
-        (swap_merges, "ids do not follow"),
-        (repeat_merge, "ids do not follow"),
-        (ignore_merges, "model is .*expected"),
-        (lower_case, "normalizer is .*expected None"),
-        (other_pieces, "pre_tokenizer is .*expected"),
-        (no_model, "no byte-level BPE"),
+        (gpt2_pieces, True),
+        (gpt2_ids, True),
+        (merges_as_text, True),
+        (swap_merges, False),
+        (repeat_merge, False),
+        (ignore_merges, False),
+        (lower_case, False),
+        (other_pieces, False),
+        (prefix_space, False),
+        (token_in_text, False),
     ],
 )
-def test_a_file_that_could_give_other_ids_is_refused(folder, tmp_path, change, message):
+def test_every_file_gives_the_ids_of_the_library(folder, tmp_path, change, native):
     file = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
     change(file)
+    path = tmp_path / "mine.json"
+    path.write_text(json.dumps(file), encoding="utf-8")
+    encoder, library = Encoder(path), Tokenizer.from_file(str(path))
+    library.encode_special_tokens = True
+    assert encoder.is_native is native
+    assert encoder.eos_id == library.token_to_id(EOS_TOKEN)
+    assert encoder.vocab_size == max(library.get_vocab().values()) + 1
+    texts = [*TEXTS, "", f" a {EOS_TOKEN} <pad>", "HELLO   wörld\n\n 12345 it's"]
+    encoded = encoder.encode_texts(large_strings(texts))
+    wanted = [
+        [*library.encode(text, add_special_tokens=False).ids, encoder.eos_id] for text in texts
+    ]
+    assert encoded.tokens.tolist() == [token for ids in wanted for token in ids]
+    assert np.diff(encoded.ends, prepend=0).tolist() == [len(ids) for ids in wanted]
+    assert encoded.num_bytes.tolist() == [len(text.encode()) for text in texts]
+
+
+def test_words_of_a_wordpiece_vocabulary(tmp_path):
+    words = {"[UNK]": 0, "un": 1, "##do": 2, "</s>": 3}
+    tokenizer = Tokenizer(models.WordPiece(vocab=words, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    encoder = Encoder(tmp_path)
+    assert not encoder.is_native
+    encoded = encoder.encode_texts(large_strings(["undo xyz", "un"]))
+    assert (encoded.tokens.tolist(), encoded.ends.tolist()) == ([1, 2, 0, 3, 1, 3], [4, 6])
+    with pytest.raises(ValueError, match="1 of 2 texts are null"):
+        encoder.encode_texts(pa.array(["un", None], type=pa.large_string()))
+
+
+def test_the_end_of_a_document_is_what_the_folder_names(folder, tmp_path):
+    file = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
+    file["added_tokens"][0]["content"] = "<stop>"
+    file["model"]["vocab"] = {
+        token if number else "<stop>": number for token, number in file["model"]["vocab"].items()
+    }
     (tmp_path / "tokenizer.json").write_text(json.dumps(file), encoding="utf-8")
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=r"none of its tokens ends a document .* name one as eos"):
+        Encoder(tmp_path)
+    for named in ("<stop>", {"content": "<stop>"}):
+        (tmp_path / "tokenizer_config.json").write_text(json.dumps({"eos_token": named}))
+        assert Encoder(tmp_path).eos_id == 0
+
+
+@pytest.mark.parametrize("written", ["", "{}", "[1", '{"model": {"type": "BPE"}}'])
+def test_what_is_no_tokenizer_is_refused(tmp_path, written):
+    (tmp_path / "tokenizer.json").write_text(written)
+    with pytest.raises(
+        ValueError, match=r"tokenizer\.json: no tokenizer of the tokenizers library"
+    ):
         Encoder(tmp_path)

@@ -14,6 +14,8 @@ import pyarrow as pa
 import tiktoken
 from numpy.typing import NDArray
 
+from training.byte_level import PIECES, ByteLevelVocabulary
+
 NUM_SLOTS = 2**16
 """Pieces remembered: 5 MB."""
 _NUM_CODES = 0x110000
@@ -35,25 +37,20 @@ class EncodedTexts:
 class TextEncoding:
     """Encodes texts with one vocabulary; holds the pieces met before."""
 
-    def __init__(
-        self, encoding: tiktoken.Encoding, *, pieces: str, merges: NDArray[np.uint32]
-    ) -> None:
-        """Make the tables.
-
-        Args:
-            encoding: The vocabulary: bytes first, then one token for each merge, in their order.
-            pieces: Expression by which texts are split: that of GPT-2.
-            merges: Left and right id of each merge, shape (M, 2).
-        """
+    def __init__(self, vocabulary: ByteLevelVocabulary, *, eos_id: int) -> None:
+        """Make the tables; `eos_id` ends each text."""
         from training.kernel_bpe import KEY_BYTES, MAX_PIECE_BYTES, SLOT_IDS, fill_merges
 
-        self._encoding = encoding
-        self._classes = _Classes(pieces)
-        first_merged = encoding.n_vocab - len(merges)
-        byte_ids = [encoding.encode_single_token(bytes([byte])) for byte in range(256)]
+        self._encoding = tiktoken.Encoding(
+            "texts", pat_str=PIECES, mergeable_ranks=vocabulary.ranks, special_tokens={}
+        )
+        self._eos_id = eos_id
+        self._classes = _Classes(PIECES)
+        merges = vocabulary.merges
+        byte_ids = [vocabulary.ranks[bytes([byte])] for byte in range(256)]
         self._byte_ids = np.array(byte_ids, dtype=np.uint32)
         self._merges = np.zeros((2 ** (4 * len(merges) + 1).bit_length(), 3), dtype=np.uint32)
-        fill_merges(merges, first_merged, self._merges)
+        fill_merges(merges, vocabulary.first_merged, self._merges)
         self._keys = np.zeros((NUM_SLOTS, KEY_BYTES // 8), dtype=np.uint64)
         self._held = np.zeros((NUM_SLOTS, 2 + SLOT_IDS), dtype=np.uint32)
         self._work = np.empty((2, MAX_PIECE_BYTES), dtype=np.int64)
@@ -63,14 +60,9 @@ class TextEncoding:
 
         Args:
             texts: Shape (N,), without nulls.
-
-        Raises:
-            ValueError: A text is null.
         """
         from training.kernel_bpe import encode_texts
 
-        if texts.null_count:
-            raise ValueError(f"{texts.null_count} of {len(texts)} texts are null; put them aside")
         data, offsets = _buffers(texts)
         out = np.empty(offsets[-1] - offsets[0] + len(texts), dtype=np.uint32)
         ends = np.zeros(len(texts), dtype=np.int64)
@@ -78,7 +70,7 @@ class TextEncoding:
         while row < len(texts):
             row, place, filled, reason = encode_texts(
                 *(data, offsets, row, place, filled, self._classes.table, self._byte_ids),
-                *(self._merges, self._keys, self._held, self._work, self._encoding.eot_token),
+                *(self._merges, self._keys, self._held, self._work, self._eos_id),
                 *(out, ends),
             )
             if reason > 0:

@@ -1,17 +1,16 @@
-"""Byte-level BPE: trained on the project's own text, saved for transformers, encoded natively.
+"""Tokenizers: byte-level BPE trained on the project's own text, and any tokenizer.json encoded.
 
-Text is split by the expression of GPT-2 (Radford et al. 2019), each piece is written as UTF-8
-bytes, and the most frequent pair of neighbours is merged again and again (Sennrich et al. 2016,
-arXiv:1508.07909). There is no unknown token and no prefix space, so every text comes back exactly.
-Id 0 ends a document; ids 1 to 256 are the bytes; the merges follow in the order they were learned.
+What is trained here splits text by the expression of GPT-2 (Radford et al. 2019), writes each piece
+as UTF-8 bytes and merges the most frequent pair of neighbours again and again (Sennrich et al.
+2016, arXiv:1508.07909). There is no unknown token and no prefix space, so every text comes back
+exactly. Id 0 ends a document; ids 1 to 256 are the bytes; the merges follow in the order they were
+learned.
 
-Texts are encoded by `training.text_encoding`, which leaves rare pieces to tiktoken. Why that gives
-the same ids, although it merges any neighbours whose union is a token and knows no list of merges:
-as long as no token crosses the edges of a stretch of text, merging inside it goes as it would in
-isolation, so the last two parts of a token are always the two that its merge names. This needs one
-merge per token, in the order of the ids; the Encoder refuses other files.
+Any file of the tokenizers library is encoded to the ids that this library gives, without the tokens
+that it puts around a text. Byte-level BPE that is cut as GPT-2's goes through
+`training.text_encoding`, several times as fast; which files do is decided by `training.byte_level`.
 
-The special token is never read from text: `<|endoftext|>` in a document is thirteen characters.
+Special tokens are never read from text: `<|endoftext|>` in a document is thirteen characters.
 """
 
 import functools
@@ -22,17 +21,19 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import tiktoken
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
+from training.byte_level import PIECES, read_byte_level
 from training.text_encoding import EncodedTexts, TextEncoding, large_strings
 
 EOS_TOKEN = "<|endoftext|>"
+KNOWN_ENDS = (EOS_TOKEN, "<|end_of_text|>", "</s>", "<eos>")
+"""Tokens that end a document, where the folder names none in tokenizer_config.json."""
 SMALLEST_VOCABULARY = 257
 TOKENIZER_FILE = "tokenizer.json"
 CONFIG_FILE = "tokenizer_config.json"
-_PIECES = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 
 
 def train_tokenizer(texts: Iterable[str], *, vocab_size: int) -> Tokenizer:
@@ -84,52 +85,67 @@ def save_tokenizer(tokenizer: Tokenizer, out: Path) -> None:
     (out / CONFIG_FILE).write_text(json.dumps(config, sort_keys=True, indent=1), encoding="utf-8")
 
 
-def tokenizer_digest(folder: Path) -> str:
+def tokenizer_digest(path: Path) -> str:
     """Sha256 of tokenizer.json, 64 hexadecimal digits.
+
+    Args:
+        path: The file, or a folder that holds it.
 
     Raises:
         ValueError: The file is missing.
     """
-    return hashlib.sha256(_tokenizer_bytes(folder)).hexdigest()
+    return hashlib.sha256(_read(_file_of(path))).hexdigest()
 
 
 class Encoder:
-    """Text to ids, the ids of tokenizer.json, at the speed of tiktoken."""
+    """Text to ids, those of tokenizer.json."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, path: Path) -> None:
         """Read tokenizer.json.
 
+        Args:
+            path: The file, or a folder that holds it.
+
         Raises:
-            ValueError: The file is missing, is no tokenizer of this module, or tiktoken could give
-                other ids than it.
+            ValueError: The file is missing or holds no tokenizer, or no token ends a document.
         """
-        path = folder / TOKENIZER_FILE
-        ranks, self._merges = _ranks(path)
-        self._encoding = tiktoken.Encoding(
-            path.name,
-            pat_str=_PIECES,
-            mergeable_ranks=ranks,
-            special_tokens={EOS_TOKEN: 0},
-            explicit_n_vocab=len(ranks) + 1,
-        )
-
-    @property
-    def vocab_size(self) -> int:
-        """Number of tokens, the end of sequence included."""
-        return self._encoding.n_vocab
-
-    @property
-    def eos_id(self) -> int:
+        file = _file_of(path)
+        written = _read(file)
+        try:
+            self._library = Tokenizer.from_buffer(written)
+        except Exception as error:
+            raise ValueError(f"{file}: no tokenizer of the tokenizers library: {error}") from error
+        self._library.encode_special_tokens = True
+        self._library.no_truncation()
+        self._library.no_padding()
+        self.eos_id = _end_of_document(self._library, file)
         """Id of the end of a document."""
-        return self._encoding.eot_token
+        self.vocab_size = 1 + max(self._library.get_vocab().values())
+        """One more than the largest id."""
+        self._vocabulary = read_byte_level(json.loads(written))
+
+    @property
+    def is_native(self) -> bool:
+        """Whether texts are encoded natively, and not by the tokenizers library."""
+        return self._vocabulary is not None
 
     def encode_texts(self, texts: pa.LargeStringArray) -> EncodedTexts:
-        """Encode each text and add the end of sequence; three times as fast as tiktoken.
+        """Encode each text and add the end of sequence.
 
         Raises:
             ValueError: A text is null.
         """
-        return self._native.encode(texts)
+        if texts.null_count:
+            raise ValueError(f"{texts.null_count} of {len(texts)} texts are null; put them aside")
+        if self._vocabulary is not None:
+            return self._native.encode(texts)
+        found = self._library.encode_batch_fast(texts.to_pylist(), add_special_tokens=False)
+        ids = [np.array([*text.ids, self.eos_id], dtype=np.uint32) for text in found]
+        return EncodedTexts(
+            tokens=np.concatenate([np.empty(0, dtype=np.uint32), *ids]),
+            ends=np.cumsum([len(text) for text in ids], dtype=np.int64),
+            num_bytes=pc.binary_length(texts).to_numpy(zero_copy_only=False).astype(np.int64),
+        )
 
     def encode_batch(self, texts: Sequence[str]) -> list[NDArray[np.uint32]]:
         """Encode each text, without an end of sequence."""
@@ -142,18 +158,19 @@ class Encoder:
 
     @functools.cached_property
     def _native(self) -> TextEncoding:
-        return TextEncoding(self._encoding, pieces=_PIECES, merges=self._merges)
+        assert self._vocabulary is not None
+        return TextEncoding(self._vocabulary, eos_id=self.eos_id)
 
     def decode(self, tokens: Sequence[int]) -> str:
         """Return the text; bytes that are no UTF-8 become replacement characters."""
-        return self._encoding.decode(tokens)
+        return self._library.decode(list(tokens), skip_special_tokens=False)
 
 
 def _untrained() -> Tokenizer:
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
-            pre_tokenizers.Split(Regex(_PIECES), behavior="isolated"),
+            pre_tokenizers.Split(Regex(PIECES), behavior="isolated"),
             pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
         ]
     )
@@ -161,56 +178,33 @@ def _untrained() -> Tokenizer:
     return tokenizer
 
 
-def _tokenizer_bytes(folder: Path) -> bytes:
+def _file_of(path: Path) -> Path:
+    return path if path.is_file() else path / TOKENIZER_FILE
+
+
+def _read(file: Path) -> bytes:
     try:
-        return (folder / TOKENIZER_FILE).read_bytes()
+        return file.read_bytes()
     except OSError as error:
         raise ValueError(
-            f"{folder / TOKENIZER_FILE}: cannot be read ({error.strerror}); materialise the "
-            "tokenizer or correct the path"
+            f"{file}: cannot be read ({error.strerror}); materialise the tokenizer or correct the "
+            "path"
         ) from error
 
 
-def _ranks(path: Path) -> tuple[dict[bytes, int], NDArray[np.uint32]]:
-    """Return the id of every token by its bytes, and the merges by ids, shape (M, 2).
-
-    The file is refused unless the ids alone determine the merging.
-    """
-    try:
-        found = json.loads(_tokenizer_bytes(path.parent))
-        vocabulary: dict[str, int] = found["model"].pop("vocab")
-        merges: list[tuple[str, str]] = found["model"].pop("merges")
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path}: no byte-level BPE tokenizer: {error!r}") from error
-    expected_tokenizer = _untrained()
-    expected_tokenizer.add_special_tokens([EOS_TOKEN])
-    expected = json.loads(expected_tokenizer.to_str())
-    del expected["model"]["vocab"], expected["model"]["merges"]
-    foreign = [key for key in expected if found.get(key) != expected[key]]
-    if foreign:
-        raise ValueError(
-            f"{path}: {foreign[0]} is {found.get(foreign[0])}, expected {expected[foreign[0]]}; "
-            "use a tokenizer that train_tokenizer made"
-        )
-    alphabet = _byte_characters()
-    in_order = [EOS_TOKEN, *sorted(alphabet), *(left + right for left, right in merges)]
-    if vocabulary != {token: number for number, token in enumerate(in_order)}:
-        raise ValueError(
-            f"{path}: the {len(vocabulary)} ids do not follow the end of sequence, 256 bytes and "
-            f"{len(merges)} merges, each of a new token; use a tokenizer that train_tokenizer made"
-        )
-    pairs = [(vocabulary[left], vocabulary[right]) for left, right in merges]
-    return {
-        bytes(alphabet[character] for character in token): number
-        for token, number in vocabulary.items()
-        if number > 0
-    }, np.array(pairs, dtype=np.uint32).reshape(-1, 2)
-
-
-def _byte_characters() -> dict[str, int]:
-    """Return the printable character that stands for each byte in GPT-2's vocabularies."""
-    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    others = [byte for byte in range(256) if byte not in printable]
-    characters = {chr(byte): byte for byte in printable}
-    characters.update({chr(256 + place): byte for place, byte in enumerate(others)})
-    return characters
+def _end_of_document(tokenizer: Tokenizer, file: Path) -> int:
+    """Return the id of the token that tokenizer_config.json names, or of one known by its name."""
+    known: tuple[str, ...] = KNOWN_ENDS
+    config = file.parent / CONFIG_FILE
+    if config.is_file():
+        named = json.loads(config.read_text(encoding="utf-8")).get("eos_token")
+        named = named.get("content") if isinstance(named, dict) else named
+        known = known if named is None else (named,)
+    for token in known:
+        number = tokenizer.token_to_id(token)
+        if number is not None:
+            return number
+    raise ValueError(
+        f"{file}: none of its tokens ends a document ({', '.join(known)}); name one as eos_token "
+        f"in {config}"
+    )
