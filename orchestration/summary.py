@@ -121,7 +121,7 @@ def _law_parts(lake: Lake) -> list[Table | str]:
     bounds = wording.interval(gain.low, gain.high, 4)
     line = (
         f"  Plan: {promise} over natural shares; promised {wording.nats(gain.value, 4)} nats, "
-        f"corrected for choosing the best {bounds}\n"
+        f"less its optimism {bounds}\n"
     )
     return [*parts, escape(line)]
 
