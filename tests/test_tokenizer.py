@@ -164,7 +164,10 @@ def prefix_space(file):
 
 
 def token_in_text(file):
-    added = file["added_tokens"][0] | {"id": len(file["model"]["vocab"]), "content": "import pytest"}
+    added = file["added_tokens"][0] | {
+        "id": len(file["model"]["vocab"]),
+        "content": "import pytest",
+    }
     file["added_tokens"].append(added | {"special": False})
 
 
