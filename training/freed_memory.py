@@ -2,7 +2,7 @@
 
 The C library gives large blocks back to the system as soon as they are freed. A step frees and
 takes the same blocks again, logits above all, and each time the system clears every page of them:
-on a CPU a fifth to a third of the time of a small model. The price is that memory which the process
+a fifth or more of the time of a small uncompiled model on a CPU. The price is that memory which the process
 once had stays with it until it ends.
 """
 
