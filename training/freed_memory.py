@@ -1,9 +1,9 @@
 """Keeps freed memory in the process, where the next training step finds it.
 
 The C library gives large blocks back to the system as soon as they are freed. A step frees and
-takes the same blocks again, logits above all, and each time the system clears every page of them:
-a fifth or more of the time of a small uncompiled model on a CPU. The price is that memory which the process
-once had stays with it until it ends.
+takes the same blocks again, logits above all, and each time the system clears every page of them: a
+fifth or more of the time of a small uncompiled model on a CPU. The price is that memory which the
+process once had stays with it until it ends.
 """
 
 import ctypes
