@@ -30,6 +30,7 @@ from transformers import (
 from transformers.initialization import no_init_weights
 from transformers.utils import logging as transformers_logging
 
+from training.attention import CAUSAL_ATTENTION
 from training.config import ModelConfig, SavedModelConfig
 
 
@@ -120,7 +121,7 @@ def build_model(
     settings = ARCHITECTURES[config.architecture](config, vocab_size, eos_id)
     with torch.random.fork_rng(devices=[]), nullcontext() if initialised else no_init_weights():
         torch.default_generator.manual_seed(seed)
-        model = AutoModelForCausalLM.from_config(settings, attn_implementation="sdpa")
+        model = AutoModelForCausalLM.from_config(settings, attn_implementation=CAUSAL_ATTENTION)
     if not initialised:
         model.tie_weights()  # part of the initialisation that was left out
     assert isinstance(model, PreTrainedModel)
@@ -272,7 +273,10 @@ def load_model(folder: Path) -> PreTrainedModel:
     transformers_logging.disable_progress_bar()
     try:
         model = AutoModelForCausalLM.from_pretrained(
-            folder, local_files_only=True, dtype=torch.float32
+            folder,
+            local_files_only=True,
+            dtype=torch.float32,
+            attn_implementation=CAUSAL_ATTENTION,
         )
     finally:
         if shown:
