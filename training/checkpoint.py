@@ -11,7 +11,6 @@ class cannot make an old checkpoint unreadable, and loading one executes nothing
 """
 
 import fcntl
-import hashlib
 import json
 import logging
 import os
@@ -21,6 +20,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import xxhash
 from torch import Tensor
 
 from training.durable_files import TEMPORARY, flush_file, flush_folder, publish, temporary_path
@@ -29,7 +29,7 @@ from training.run_result import CheckpointMismatch
 from training.tensor_file import read_tensors, write_tensors
 
 _LOG = logging.getLogger(__name__)
-_FORMAT_VERSION = 2
+_FORMAT_VERSION = 3
 _PREFIX = "step-"
 _TENSORS = "tensors.safetensors"
 _STATE = "state.json"
@@ -123,12 +123,12 @@ def save_checkpoint(checkpoint: Checkpoint, folder: Path, *, keep_last: int) -> 
 def _write_files(checkpoint: Checkpoint, folder: Path) -> None:
     digests = {_TENSORS: write_tensors(checkpoint.tensors, folder / _TENSORS)}
     (folder / _STATE).write_text(json.dumps(checkpoint.state, sort_keys=True, indent=1))
-    digests[_STATE] = _sha256(folder / _STATE)
+    digests[_STATE] = _digest(folder / _STATE)
     manifest = {
         "format_version": _FORMAT_VERSION,
         "step": checkpoint.step,
         "config_digest": checkpoint.config_digest,
-        "sha256": digests,
+        "xxh3_128": digests,
     }
     (folder / _MANIFEST).write_text(json.dumps(manifest, sort_keys=True, indent=1))
     for name in (_TENSORS, _STATE, _MANIFEST):
@@ -172,8 +172,8 @@ def _load(path: Path) -> Checkpoint:
         if manifest["format_version"] != _FORMAT_VERSION:
             raise _Damaged(f"format version {manifest['format_version']}, not {_FORMAT_VERSION}")
         tensors, found = read_tensors(path / _TENSORS)
-        for name, digest in ((_TENSORS, found), (_STATE, _sha256(path / _STATE))):
-            if digest != manifest["sha256"][name]:
+        for name, digest in ((_TENSORS, found), (_STATE, _digest(path / _STATE))):
+            if digest != manifest["xxh3_128"][name]:
                 raise _Damaged(f"{name} does not have the digest that the manifest records")
         return Checkpoint(
             step=manifest["step"],
@@ -189,6 +189,5 @@ def _load(path: Path) -> Checkpoint:
         raise _Damaged(f"a file is not what a checkpoint holds: {error}") from error
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _digest(path: Path) -> str:
+    return xxhash.xxh3_128(path.read_bytes()).hexdigest()

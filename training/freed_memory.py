@@ -11,7 +11,8 @@ import ctypes
 # malloc.h of the GNU C library
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_MAX = -4
-_LARGEST = 2**31 - 1
+_NEVER = -1
+"""As a threshold: none is ever reached."""
 
 
 def keep_freed_memory() -> bool:
@@ -23,4 +24,4 @@ def keep_freed_memory() -> bool:
     library = ctypes.CDLL(None)
     if not hasattr(library, "mallopt"):
         return False
-    return bool(library.mallopt(_M_MMAP_MAX, 0) and library.mallopt(_M_TRIM_THRESHOLD, _LARGEST))
+    return bool(library.mallopt(_M_MMAP_MAX, 0) and library.mallopt(_M_TRIM_THRESHOLD, _NEVER))
