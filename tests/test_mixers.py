@@ -8,7 +8,13 @@ import pytest
 
 from training.config import MixerConfig
 from training.mixers import MIXERS, make_mixer
-from training.mixers.interface import MixerState, Observation, pack_state, unpack_state
+from training.mixers.interface import (
+    MixerState,
+    Observation,
+    StaticMixer,
+    pack_state,
+    unpack_state,
+)
 
 DOMAINS = ("code", "law", "prose")
 
@@ -58,6 +64,11 @@ def test_the_returned_weights_are_a_copy():
     assert mixer.weights(mixer.initial(), 0).sum() == pytest.approx(1)
 
 
+def test_static_weights_are_a_mixture():
+    with pytest.raises(ValueError, match="must sum to 1"):
+        StaticMixer(("a", "b"), np.array([0.5, 0.6]))
+
+
 def test_every_method_of_the_contract_is_there():
     assert set(MIXERS) >= {"uniform", "proportional", "fixed", "aioli", "skill_it", "odm"}
 
@@ -81,6 +92,7 @@ def test_every_method_of_the_contract_is_there():
             "mixer.settings.weights must sum to 1, got the sum 0.9",
         ),
         ("fixed", {"weights": {"code": 1.5, "law": -0.5, "prose": 0.0}}, "not negative"),
+        ("fixed", {"weights": {"code": 1.0, "law": 0, "prose": 0, "wiki": 0}}, r"unknown \['wiki'\]"),
     ],
 )
 def test_refuses_settings(method, settings, message):
