@@ -92,7 +92,11 @@ def test_every_method_of_the_contract_is_there():
             "mixer.settings.weights must sum to 1, got the sum 0.9",
         ),
         ("fixed", {"weights": {"code": 1.5, "law": -0.5, "prose": 0.0}}, "not negative"),
-        ("fixed", {"weights": {"code": 1.0, "law": 0, "prose": 0, "wiki": 0}}, r"unknown \['wiki'\]"),
+        (
+            "fixed",
+            {"weights": {"code": 1.0, "law": 0, "prose": 0, "wiki": 0}},
+            r"unknown \['wiki'\]",
+        ),
     ],
 )
 def test_refuses_settings(method, settings, message):

@@ -107,7 +107,9 @@ def test_a_tiny_share_still_offers_one_row():
 def test_error_policy_names_the_domain_and_the_remedy():
     sampler = make_sampler(max_epochs=1.0)
     _, state = run(sampler, 3)  # six of seven rows of law
-    with pytest.raises(ValueError, match=r"\['law'\] would pass max_epochs 1.0.* \[7\] times.* epoch_policy"):
+    with pytest.raises(
+        ValueError, match=r"\['law'\] would pass max_epochs 1.0.* \[7\] times.* epoch_policy"
+    ):
         sampler.plan(state, WEIGHTS)
 
 
