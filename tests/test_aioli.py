@@ -91,6 +91,13 @@ def test_a_round_probes_every_domain_and_then_trains_on_what_it_learned():
     assert orders[0] != orders[1]
 
 
+def test_a_round_that_would_end_with_its_probes_is_not_probed():
+    assert World(make(steps=65)).run(-1, 65).evaluations[-1] == 63
+    world = World(make(steps=64)).run(-1, 64)  # probes of the second round: 40 to 63
+    assert world.evaluations[-1] == 23
+    np.testing.assert_array_equal(world.trail[40:], [world.state.sampling_weights] * 24)
+
+
 def test_the_order_of_the_probes_is_that_of_the_seed():
     first, again, other = (World(make(seed=seed)).run(-1, 24).trail for seed in (0, 0, 1))
     np.testing.assert_array_equal(first, again)
@@ -177,6 +184,16 @@ def test_a_round_below_the_noise_leaves_weights_and_average_as_they_are():
     np.testing.assert_array_equal(after.scores, before.scores)
 
 
+def test_the_average_begins_with_the_first_round_that_moves():
+    mixer = make(ema=0.5)
+    world = World(mixer, matrix=np.zeros((3, 3)), noise=0.0).run(-1, 40)
+    assert (world.state.num_decisions, world.state.num_moves) == (1, 0)
+    world.matrix = MATRIX
+    state = world.run(40, 64).state
+    assert state.moved.all()
+    np.testing.assert_allclose(state.scores, MATRIX.sum(axis=0) / MATRIX.sum())
+
+
 def moved_by(mixer, state, world, seed):
     """Run the next round of the world from a state with the noise of a seed."""
     copy = World(mixer, matrix=world.matrix, noise=world.noise, seed=seed)
@@ -224,6 +241,7 @@ def test_a_matrix_that_predicts_nothing_gives_equal_shares_until_it_predicts_aga
     assert (record["faithful"], record["unfaithful_rounds"]) == (True, 1)
     (verdict,) = mixer.verdicts(world.state)
     assert (verdict.passed, verdict.observed) == (False, 1)  # one bad round is not forgotten
+    assert "did not predict 1 of 2 rounds" in verdict.told
     world.run(80, 105)
     assert np.ptp(world.trail[104]) > 0.3
 
@@ -281,6 +299,7 @@ def test_a_prior_is_trained_on_and_then_forgotten():
     prior = {"prose": 0.8, "code": 0.1, "law": 0.1}
     world = World(make(prior=prior, prior_steps=5)).run(-1, 45)
     np.testing.assert_allclose(world.trail[:5], np.tile([0.1, 0.1, 0.8], (5, 1)))
+    np.testing.assert_allclose(np.sort(world.trail[5]), [0.15, 0.15, 0.7])  # the first probe
     assert world.evaluations[0] == 4
     plain = World(make()).run(-1, 40)
     np.testing.assert_allclose(
@@ -324,11 +343,17 @@ def test_the_record_names_every_axis():
         ({"sweeps": 2.5}, "sweeps"),
         ({"update": "both"}, "update: .*'memoryless' or 'cumulative'"),
         ({"main_share": 0.3}, "main_share 0.3 must exceed 1 / D = 0.3333"),
+        ({"main_share": 0.5, "domains": ("a", "b")}, "main_share 0.5 must exceed 1 / D = 0.5"),
         ({"batch_rows": 1, "probe_steps": 1}, "a probe of 1 rows has only 0.55 more"),
+        ({"batch_rows": 1}, "a probe of 2 rows has only 1.1 more"),
         ({"sweeps": 1}, "standard errors need sweeps of at least 2.*min_signal to 0"),
         ({"update": "cumulative", "ema": 0.1}, "ema belongs to the memoryless update"),
         ({"round_steps": 24}, r"= 24 steps, not fewer than round_steps 24"),
         ({"steps": 24}, "a run of 24 steps ends before the first probes do, at step 24"),
+        (
+            {"steps": 28, "prior": dict.fromkeys(DOMAINS, 1 / 3), "prior_steps": 4},
+            "a run of 28 steps ends before the first probes do, at step 28",
+        ),
         ({"prior_steps": 4}, "give both or neither"),
         ({"prior": {"code": 1.0}}, "give both or neither"),
         ({"prior": {"code": 1.0}, "prior_steps": 4}, r"missing \['law', 'prose'\]"),

@@ -53,6 +53,15 @@ def test_errors_worked_by_hand():
     assert estimate.contrast_error == pytest.approx(0.5)
 
 
+def test_the_error_of_a_contrast_is_pooled_over_the_domains():
+    # Column sums (3, 0, 0) and (6, 0, 3): contrasts (2, -1, -1) and (3, -3, 0).
+    drops = np.array([np.diag([3.0, 0.0, 0.0]), np.diag([6.0, 0.0, 3.0])])
+    estimate = estimate_mixing_matrix(drops, np.stack([np.eye(3)] * 2))
+    np.testing.assert_allclose(estimate.contrasts, [2.5, -2, -0.5], atol=1e-12)
+    # variances (1/2, 2, 1/2), their mean 1, over two sweeps
+    assert estimate.contrast_error == pytest.approx(np.sqrt(1 / 2))
+
+
 def test_realised_shares_are_used_not_the_requested_ones():
     rng = np.random.default_rng(0)
     shares = rng.dirichlet(np.ones(3), size=(4, 3)) * 0.5 + 0.5 * np.eye(3)
@@ -75,6 +84,10 @@ def test_the_matrix_is_not_transposed():
 def test_shares_that_do_not_determine_the_matrix_give_none():
     shares = np.array([[[0.5, 0.5], [0.5, 0.5]]])
     assert estimate_mixing_matrix(np.ones((1, 2, 2)), shares) is None
+    # Condition numbers 111 and 50: one over twice the distance from equal shares.
+    for distance, determined in ((0.0045, False), (0.01, True)):
+        shares = np.array([[[0.5 + distance, 0.5 - distance], [0.5 - distance, 0.5 + distance]]])
+        assert (estimate_mixing_matrix(np.ones((1, 2, 2)), shares) is not None) == determined
 
 
 def test_significance_is_a_number_of_errors():

@@ -51,6 +51,14 @@ def test_the_least_urgent_wait_when_others_owe_more_than_the_batch():
     np.testing.assert_allclose(carry, [1.1, 0.2, -0.65, -0.65])
 
 
+def test_weights_a_little_off_the_simplex_are_divided_by_their_sum():
+    weights = np.array([0.55, 0.45]) * (1 + 8e-7)  # what require_simplex lets pass
+    carry = np.zeros(2)
+    for _ in range(50):
+        _, carry = apportion(weights, 1000, carry)
+    assert abs(carry.sum()) < 1e-9
+
+
 def test_a_small_domain_is_not_starved():
     counts, _, _ = run(np.tile([0.95, 0.05], (100, 1)), 4)
     assert counts[:, 1].sum() == 20
@@ -105,6 +113,7 @@ def test_a_domain_switched_off_gets_no_row_and_is_owed_none(sequence, batch_rows
     ("weights", "batch_rows", "carry", "message"),
     [
         ([0.5, 0.6], 4, [0, 0], "sum to 1"),
+        ([1.5, -0.5], 4, [0, 0], "not negative"),
         ([0.5, 0.5], 0, [0, 0], "batch_rows"),
         ([0.5, 0.5], 4, [0, 0, 0], "must both be"),
     ],

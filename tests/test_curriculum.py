@@ -67,6 +67,9 @@ def test_groups_by_hand(drive):
     np.testing.assert_allclose(trail[-1], TOKENS / 1000)
     pure = drive(make(difficulty=DIFFICULTY, form="group", mixing_share=0.0, steps=20), 20).trail
     assert set(map(tuple, pure[:10].tolist())) == {(0, 1, 0), (0, 0, 1), (1, 0, 0)}
+    # 2000 / 7 tokens a step: the middle of the second lies at 429, in prose, though it ends in code
+    coarse = drive(make(difficulty=DIFFICULTY, form="group", mixing_share=0.0, steps=7), 7).trail
+    np.testing.assert_array_equal(coarse[:3], [[0, 1, 0], [0, 0, 1], [1, 0, 0]])
 
 
 def test_difficulty_is_measured_before_the_first_step(drive):

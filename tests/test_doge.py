@@ -53,6 +53,25 @@ def test_released_form_matches_the_vector_worked_by_hand():
     np.testing.assert_allclose(state.domain_weights, [0.337832, 0.330130, 0.332039], atol=1e-6)
 
 
+def test_smoothing_mixes_in_equal_shares_of_what_is_sampled():
+    plain = after(make(), observation(0)).domain_weights
+    smooth = after(make({"smoothing": 0.25}), observation(0)).domain_weights
+    np.testing.assert_allclose(smooth, 0.75 * plain + 0.25 / 3)
+    shares = {"sampling_weights": {"code": 0.5, "law": 0.5, "prose": 0.0}}
+    mixer = make({"smoothing": 0.25, **shares})
+    np.testing.assert_allclose(mixer.initial().domain_weights, [0.5, 0.5, 0])
+    seen = observation(0, counts=(3, 3, 0))
+    plain = after(make(shares), seen).domain_weights
+    np.testing.assert_allclose(
+        after(mixer, seen).domain_weights, 0.75 * plain + np.array([0.125, 0.125, 0])
+    )
+
+
+def test_the_last_step_may_be_the_first_that_measures():
+    mixer = make({"every_steps": 100})
+    assert mixer.wants_alignment(mixer.initial(), 99) is not None
+
+
 def test_the_self_term_is_left_out():
     mixer = make()
     state = after(mixer, observation(0))

@@ -8,7 +8,24 @@ import pytest
 
 from training.config import MixerConfig
 from training.mixers import MIXERS, make_mixer
-from training.mixers.interface import MixerState, Observation, pack_state, unpack_state
+from training.mixers.aioli_settings import AioliSettings
+from training.mixers.curriculum import CurriculumSettings
+from training.mixers.doge import DoGESettings
+from training.mixers.doremi import DoReMiSettings
+from training.mixers.interface import (
+    MixerState,
+    Observation,
+    StaticMixer,
+    pack_state,
+    unpack_state,
+)
+from training.mixers.odm import OdmSettings
+from training.mixers.skill_it import SkillItSettings
+from training.mixers.unimax import UniMaxSettings
+from training.selectors.delta_loss import DeltaLossSettings
+from training.selectors.loss_band import LossBandSettings
+from training.weighters.heldout_alignment import HeldoutAlignmentSettings
+from training.weighters.loss_reweighting import LossReweightingSettings
 
 DOMAINS = ("code", "law", "prose")
 
@@ -58,6 +75,37 @@ def test_the_returned_weights_are_a_copy():
     assert mixer.weights(mixer.initial(), 0).sum() == pytest.approx(1)
 
 
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        # As published or released, but for the lines that say "ours".
+        (DoReMiSettings, {"eta": 1.0, "smoothing": 1e-3, "normalisation": "domain"}),
+        (DoGESettings, {"mu": 0.01, "clip_low": 0.0, "clip_high": 5.0, "smoothing": 0.0}),
+        (DoGESettings, {"self_term": False, "every_steps": 50}),  # ours
+        (OdmSettings, {"form": "released", "smoothing": 0.5, "warmup_steps": None}),
+        (SkillItSettings, {"eta": 0.2, "window": 3, "window_losses": "sum", "static": False}),
+        (AioliSettings, {"eta": 0.2, "main_share": 0.75, "update": "memoryless", "ema": 0.0}),
+        (AioliSettings, {"sweeps": 4, "probe_steps": 4, "round_steps": 250, "prior": None}),
+        (AioliSettings, {"min_signal": 2.0, "min_fidelity": 0.5}),  # ours
+        (UniMaxSettings, {"max_epochs": 1.0}),
+        (CurriculumSettings, {"mixing_share": 0.4, "full_at": 1.0, "start_share": 0.0}),
+        (LossBandSettings, {"low_quantile": 0.33, "high_quantile": 0.66, "focus": 5.0}),
+        (LossBandSettings, {"band": "middle", "temperature": 1.0}),
+        (DeltaLossSettings, {"window_share": 0.2, "steepness": 10.0, "outside_weight": 0.025}),
+        (LossReweightingSettings, {"strategy": "linupper", "delta": 1.0, "temperature": 1.0}),
+        (HeldoutAlignmentSettings, {"temperature": 1.0, "refresh_steps": 50}),
+    ],
+)
+def test_defaults_are_those_of_the_sources(settings, expected):
+    defaults = {field.name: field.default for field in dataclasses.fields(settings)}
+    assert {name: defaults[name] for name in expected} == expected
+
+
+def test_static_weights_are_a_mixture():
+    with pytest.raises(ValueError, match="must sum to 1"):
+        StaticMixer(("a", "b"), np.array([0.5, 0.6]))
+
+
 def test_every_method_of_the_contract_is_there():
     assert set(MIXERS) >= {"uniform", "proportional", "fixed", "aioli", "skill_it", "odm"}
 
@@ -81,6 +129,11 @@ def test_every_method_of_the_contract_is_there():
             "mixer.settings.weights must sum to 1, got the sum 0.9",
         ),
         ("fixed", {"weights": {"code": 1.5, "law": -0.5, "prose": 0.0}}, "not negative"),
+        (
+            "fixed",
+            {"weights": {"code": 1.0, "law": 0, "prose": 0, "wiki": 0}},
+            r"unknown \['wiki'\]",
+        ),
     ],
 )
 def test_refuses_settings(method, settings, message):

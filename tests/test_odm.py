@@ -53,6 +53,15 @@ def test_published_values_of_the_paper_form():
     np.testing.assert_allclose(after.sampling_weights, [0.330367, 0.336309, 0.333324], atol=1e-6)
 
 
+def test_the_paper_form_takes_the_softmax_at_the_exploration_of_the_step_before():
+    mixer = make(form="paper", smoothing=0.0)
+    after = mixer.observe(state(298), observed(299, LOSSES))
+    before, now = np.sqrt(np.log(3) / (3 * np.array([299, 300])))
+    scores = np.exp(before * 3 * LOSSES)
+    expected = (1 - 3 * now) * scores / scores.sum() + now
+    np.testing.assert_allclose(after.sampling_weights, expected, rtol=1e-12)
+
+
 def test_released_shares_go_to_perplexity_and_those_of_the_paper_to_equal(drive):
     losses = np.linspace(2.0, 3.6, 7)
     settle = {

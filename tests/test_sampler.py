@@ -107,7 +107,9 @@ def test_a_tiny_share_still_offers_one_row():
 def test_error_policy_names_the_domain_and_the_remedy():
     sampler = make_sampler(max_epochs=1.0)
     _, state = run(sampler, 3)  # six of seven rows of law
-    with pytest.raises(ValueError, match=r"\['law'\] would pass max_epochs 1.0 .* epoch_policy"):
+    with pytest.raises(
+        ValueError, match=r"\['law'\] would pass max_epochs 1.0.* \[7\] times.* epoch_policy"
+    ):
         sampler.plan(state, WEIGHTS)
 
 
@@ -152,6 +154,8 @@ def test_allow_policy_goes_on_and_counts():
         ({"num_rows": np.array([1, 0])}, r"without a row: \['b'\]"),
         ({"batch_rows": 0}, "batch_rows"),
         ({"epoch_share": 0.0}, "epoch_share"),
+        ({"epoch_share": 1.5}, "epoch_share"),
+        ({"domains": (), "num_rows": np.array([], dtype=np.int64)}, "domains without a row"),
         ({"max_epochs": 0.0}, "max_epochs"),
     ],
 )
@@ -159,6 +163,61 @@ def test_refuses(arguments, message):
     options = {"domains": ("a", "b"), "num_rows": np.array([1, 1]), "batch_rows": 2} | arguments
     with pytest.raises(ValueError, match=message):
         Sampler(options.pop("domains"), options.pop("num_rows"), seed=0, **options)
+
+
+def test_the_rounding_of_a_batch_is_carried_to_the_next():
+    weights = np.array([0.55, 0.41, 0.04])
+    plans, _ = run(make_sampler(batch_rows=7), 100, weights)
+    rows = np.cumsum([plan.counts for plan in plans], axis=0)
+    asked = 7 * np.outer(np.arange(1, 101), weights)
+    assert np.abs(rows - asked).max() < 1
+    assert rows[-1].tolist() == [385, 287, 28]
+
+
+def test_the_same_object_plans_again_from_an_older_state():
+    sampler = Sampler(("a", "b"), np.array([64, 900]), seed=5, batch_rows=700)
+    weights = np.array([0.3, 0.7])
+    plans, state = run(sampler, 9, weights)  # beyond the stretches that it works out at once
+    for plan, again in zip(plans, run(sampler, 9, weights)[0], strict=True):
+        assert plan.rows.tolist() == again.rows.tolist()
+        assert plan.epochs.tolist() == again.epochs.tolist()
+    for domain in (0, 1):
+        rows, epochs = drawn(plans, domain)
+        places = np.arange(state.cursors[domain])
+        expected = sampler.locate(np.full(len(places), domain), places)
+        assert [rows.tolist(), epochs.tolist()] == [found.tolist() for found in expected]
+
+
+@pytest.mark.parametrize(
+    ("rows", "epochs", "share", "draws"),
+    [
+        (7, 1.5, 1.0, 10),  # 10.5
+        (100, 4.35, 1.0, 435),  # 434.99999999999994 as a product
+        (49, 1.0, 15 / 49, 15),  # what a selector keeps of one pool
+        (98, 1.0, 0.5, 49),
+    ],
+)
+def test_a_limit_is_in_whole_draws(rows, epochs, share, draws):
+    sampler = Sampler(
+        ("a",),
+        np.array([rows]),
+        seed=0,
+        batch_rows=1,
+        max_epochs=epochs,
+        draws_per_row=np.array([share]),
+    )
+    _, state = run(sampler, draws, np.ones(1))
+    with pytest.raises(ValueError, match=rf"would pass .* may be drawn \[{draws}\] times"):
+        sampler.plan(state, np.ones(1))
+
+
+def test_a_domain_past_its_limit_that_gets_no_row_stops_nobody():
+    _, state = run(make_sampler(), 20)
+    for policy in ("error", "drop"):
+        sampler = make_sampler(max_epochs=2.0, epoch_policy=policy)
+        assert (state.cursors > 2 * NUM_ROWS)[:2].all()
+        plan, _ = sampler.plan(state, np.array([0.0, 0.0, 1.0]))
+        assert plan.applied.tolist() == [0, 0, 1]
 
 
 @pytest.mark.parametrize("weights", [[0.5, 0.5], [0.5, 0.5, 0.5]])

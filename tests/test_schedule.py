@@ -32,6 +32,11 @@ def test_weights_jump_at_the_first_step_of_a_phase(drive):
     assert run.evaluations == []
 
 
+def test_phases_may_stand_in_any_order(drive):
+    turned = dict(reversed(PHASES.items()))
+    np.testing.assert_array_equal(drive(make(turned), 10).trail, drive(make(), 10).trail)
+
+
 def test_or_slide_from_one_to_the_next(drive):
     trail = drive(make(interpolation="linear"), 10).trail
     np.testing.assert_allclose(trail[:5, 0], [0, 0.2, 0.4, 0.6, 0.8])

@@ -82,6 +82,14 @@ def test_a_graph_that_orders_nothing_is_stratified_and_recorded(drive, matrix, v
     assert forced.describe(forced.initial())["stratified"] is False
 
 
+def test_equal_shares_go_to_what_is_trained_on_only(drive):
+    graph = named([[0.5], [0.7]], rows=("a", "c"), columns=("b",))
+    mixer = make(graph, round_steps=15)
+    run = drive(mixer, 30)
+    assert mixer.describe(run.state)["graph_verdict"] == "complete"
+    np.testing.assert_array_equal(run.trail, [[0.5, 0, 0.5]] * 30)
+
+
 def test_a_higher_loss_draws_tokens_to_what_prepares_it(drive):
     share = [drive(make(), 20, heldout=constant(1, 1, loss)).trail[-1] for loss in (1, 2, 3)]
     assert share[0][2] < share[1][2] < share[2][2]

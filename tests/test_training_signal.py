@@ -7,8 +7,14 @@ import pytest
 from training.config import MixerConfig, RunConfig
 from training.loop import train
 from training.mixers import make_mixer
-from training.mixers.interface import Observation, pack_state, unpack_state
-from training.mixers.training_signal import has_decided
+from training.mixers.interface import (
+    MixingTask,
+    Observation,
+    StaticMixer,
+    pack_state,
+    unpack_state,
+)
+from training.mixers.training_signal import TrainingLossSignal, has_decided
 from training.sampler import Sampler
 
 DOMAINS = ("code", "law", "prose")
@@ -92,6 +98,51 @@ def test_skill_it_updates_one_step_later():
     floor = (1 - 6 / 64) * trail[5] + 2 / 64
     np.testing.assert_allclose(trail[6], floor)
     assert not np.allclose(before[6], before[5])
+
+
+class Listener(StaticMixer):
+    """Asks for held-out losses after every second step and keeps what it is told."""
+
+    def __init__(self):
+        super().__init__(DOMAINS, np.full(3, 1 / 3))
+        self.told = []
+
+    def wants_evaluation(self, state, step):
+        return step % 2 == 1
+
+    def observe(self, state, observation):
+        self.told.append(observation)
+        return state
+
+
+def test_the_method_is_told_of_its_own_step_with_the_losses_of_the_next():
+    method = Listener()
+    task = MixingTask(domains=DOMAINS, available_tokens=np.ones(3), steps=9, batch_rows=64)
+    mixer = TrainingLossSignal(method, task)
+    state, seen = mixer.initial(), []
+    for step in range(-1, 4):
+        counts = np.array([40, 0 if step == 2 else 24, step + 2])
+        seen.append(
+            Observation(
+                step=step,
+                heldout_losses=None,
+                train_loss_sums=np.array([5.0, 4.0, 3.0]) * (10 - step) * counts,
+                train_token_counts=counts,
+                realised_counts=counts // 2,
+                learning_rate=0.1 * step,
+            )
+        )
+        state = mixer.observe(state, seen[-1])
+    assert [told.step for told in method.told] == [-1, 0, 1, 2]  # of step 3 when step 4 is done
+    for told, before in zip(method.told, seen, strict=False):
+        np.testing.assert_array_equal(told.train_loss_sums, before.train_loss_sums)
+        np.testing.assert_array_equal(told.train_token_counts, before.train_token_counts)
+        np.testing.assert_array_equal(told.realised_counts, before.realised_counts)
+        assert told.learning_rate == before.learning_rate
+    assert [told.heldout_losses is None for told in method.told] == [False, True, False, True]
+    np.testing.assert_allclose(method.told[0].heldout_losses, [50, 40, 30])
+    # law had no row in step 2, so what is known of it is its loss in step 1
+    np.testing.assert_allclose(method.told[2].heldout_losses, [5 * 8, 4 * 9, 3 * 8])
 
 
 def test_it_is_resumed_at_any_step():

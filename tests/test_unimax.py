@@ -26,6 +26,10 @@ def test_published_values():
     assert mixer.describe(mixer.initial())["shortfall_tokens"] == 0
 
 
+def test_reads_no_domain_twice_unless_told_to():
+    np.testing.assert_allclose(weights(make(budget_tokens=400)), [100 / 400, 0.05, 0.6875, 0.0125])
+
+
 def test_a_budget_beyond_the_data_is_proportional_and_says_what_is_missing():
     mixer = make(np.array([1.0, 2.0]), budget_tokens=400, max_epochs=2.0)
     np.testing.assert_allclose(weights(mixer), [1 / 3, 2 / 3])

@@ -90,9 +90,19 @@ def test_alignment_prefers_rows_near_the_heldout_rows():
     vectors = np.array([[2.0, 0.0], [1.0, 1.0], [-1.0, 0.0], [0.0, 0.0]])
     found = weighter.row_weights(state, 0, rows(embeddings=vectors))
     similarity = np.array([0.5, 0.5**0.5, -0.5, 0.0])  # mean of the cosines with both
-    np.testing.assert_allclose(found, 1 / (1 + np.exp(-similarity / 0.5)))
+    expected = 1 / (1 + np.exp(-similarity / 0.5))
+    np.testing.assert_allclose(found, expected / expected.max())
     assert weighter.describe(state)["heldout_agreement"] == pytest.approx(0.5**0.5)
     assert weighter.reads == {"embeddings"}
+
+
+def test_alignment_at_a_small_temperature_still_tells_rows_apart():
+    weighter = make("alignment", {"temperature": 1e-3})
+    state = weighter.observe(weighter.initial(), observation(-1, [[1, 0], [1, 0]]))
+    vectors = np.array([[-1.0, 0.0], [-0.8, 0.6], [-0.8, 0.6], [-1.0, 0.0]])
+    found = weighter.row_weights(state, 0, rows(embeddings=vectors))
+    # exp(-1000) and exp(-800) are nothing alone, but their ratio counts
+    np.testing.assert_allclose(found, [np.exp(-200), 1, 1, np.exp(-200)])
 
 
 def test_alignment_with_targets_counts_only_their_rows():

@@ -24,6 +24,7 @@ from training.arrays import Floats, Ints
 from training.permutation import permutation_key, permute
 
 _STRETCH = 1024
+_ROUNDING = 1e-12
 _NO_PLACES: Ints = np.empty((2, 0), dtype=np.int64)
 
 
@@ -185,15 +186,16 @@ class Sampler:
             counts, carry = apportion(applied, self.batch_rows, state.carry)
             if self._max_epochs is None or self._policy == "allow":
                 return applied, counts, carry
-            limits = np.floor(self._max_epochs * self.epoch_draws)
+            # A product such as 4.35 * 100 may lie a rounding error below its whole number.
+            limits = np.floor(self._max_epochs * self.epoch_draws * (1 + _ROUNDING))
             over = (state.cursors + counts > limits) & (counts > 0)
             if not over.any():
                 return applied, counts, carry
             names = [name for name, flag in zip(self.domains, over, strict=True) if flag]
             if self._policy == "error":
                 raise ValueError(
-                    f"domains {names} would pass max_epochs {self._max_epochs} of "
-                    f"{self.offered_rows[over].tolist()} rows; lower their weights, raise "
+                    f"domains {names} would pass max_epochs {self._max_epochs}: they may be drawn "
+                    f"{limits[over].astype(int).tolist()} times; lower their weights, raise "
                     "max_epochs or set epoch_policy to drop or allow"
                 )
             left = np.where(over, 0.0, applied)

@@ -16,9 +16,9 @@ by that factor in every round.
 Deviations, and why:
 - A is solved from the shares that the batches really had: whole rows cannot realise alpha exactly.
 - Domains whose contrast (column sum of A less the mean) is below min_signal standard errors get the
-  average score, so that noise does not move them; if all are below, weights and average stay as
-  they are. Probe effects late in training are of the size of the evaluation noise, and
-  normalising the matrix blows up whatever is there.
+  average score, so that noise does not tilt them (their shares still change a little with those
+  of the others); if all are below, weights and average stay as they are. Probe effects late in
+  training are of the size of the evaluation noise, and normalising blows up whatever is there.
 - At the start of a round, the falls that the last A predicted are compared with those that came
   (training.mixers.aioli_fidelity). Below min_fidelity the run trains on equal shares between the
   probes, and the record says `faithful: false`, until a round goes again as predicted.

@@ -50,9 +50,10 @@ def estimate_mixing_matrix(drops: Floats, shares: Floats) -> MixingEstimate | No
 
     The error of a contrast is pooled over the domains because a few sweeps alone give it too few
     degrees of freedom, R - 1 against (R - 1)(D - 1): with two sweeps, noise exceeds two of its own
-    standard errors in 30 % of the cases. With the pooled error, noise alone moves a domain
-    past two errors in 31 % of the rounds for D = 2, R = 2; 13 % for D = 2, R = 4; 9 % for D = 3,
-    R = 4; 6 % for D = 7, R = 4 (2000 simulated rounds each). So take four sweeps or more.
+    standard errors in 30 % of the cases. With the pooled error, noise alone takes a given domain
+    past two errors in 32 % of the rounds for D = 2, R = 2; 14 % for D = 2, R = 4; 9 % for D = 3,
+    R = 4; 7 % for D = 7, R = 4; and one of them at least in 18 % for D = 3 and 33 % for D = 7
+    (2000 simulated rounds each). So take four sweeps or more.
 
     Args:
         drops: Fall of the held-out losses in each probe, shape (R, D probe, D eval).

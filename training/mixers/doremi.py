@@ -14,7 +14,8 @@ A domain that is absent from a batch keeps its last score. One that was never se
 the others, so that it is not moved. With `normalisation: batch` the loss is that of the released
 code: tokens weigh alpha_d / sampling share, divided by the sum over the batch; it lets chance in
 the batch's composition through. A reference that is weaker than the proxy leaves every score at
-zero and the weights where they are: see `mean_excess` in the record.
+zero, and the weights go back to uniform by the factor 1 - c a step: see `mean_excess` in the
+record.
 
 Cost: a forward pass of the reference at each step, about a third of a step.
 Source: Xie et al. 2023, "DoReMi: Optimizing Data Mixtures Speeds Up Language Model Pretraining",

@@ -8,8 +8,8 @@ evaluations of the round. `static` keeps the start weights. With window_losses `
 averaged, which the released code does when fine-tuning for a target; give then only the columns of
 the targets. Skills that are only evaluated get no weight.
 
-The update has no memory: weights before do not enter. Ratios of shares reach at most
-exp(eta * w * max L * difference of row sums), so eta and w belong together.
+The update has no memory: weights before do not enter. The share of i over that of k reaches at most
+exp(eta * w * max L * sum_j max(A_ij - A_kj, 0)) (mean: without w), so eta and w belong together.
 
 Source: Chen et al. 2023, "Skill-it! A Data-Driven Skills Framework for Understanding and Training
 Language Models", arXiv:2307.14430, algorithm 1 and the released code; their formula before it

@@ -5,7 +5,8 @@
 g_row is the gradient of the row's loss, adam(g) the step that Adam would take for it, g_domain the
 plain gradient of the domain's mean held-out loss, R a random projection to projected_size numbers
 (training.row_features has both formulas). Every candidate row costs a forward and a backward pass
-of its own, so a kept row costs keep_share^-1 training steps of a row: this selector is dear.
+of its own, so a kept row costs keep_share^-1 training steps of a row, and every pool one pass
+forward and back over the held-out rows of all domains: this selector is dear.
 
 Source: Xia et al. 2024, "LESS: Selecting Influential Data for Targeted Instruction Tuning",
 arXiv:2402.04333. Deviations: the model as it is when the pool is entered, where LESS sums over

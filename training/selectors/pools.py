@@ -13,6 +13,7 @@ from pydantic.dataclasses import dataclass as config_dataclass
 
 from training.arrays import Floats, Ints
 from training.config import STRICT, Count
+from training.permutation import permutation_key
 from training.policies import Json, PolicyState
 from training.selectors.selector import Pool, PoolMeasures, PoolSignal, SelectionTask
 
@@ -121,15 +122,16 @@ class PoolSelector:
     def draw(self, pool: PoolMeasures, weights: Floats, count: int) -> Ints:
         """Draw rows without replacement, each next one in proportion to its weight.
 
-        The largest of log(w) + Gumbel noise are such a draw. The noise depends on seed, domain and
-        pool alone.
+        The largest of log(w) + Gumbel noise are such a draw. The noise depends on the seed, the
+        name of the domain and the pool alone.
 
         Args:
             pool: Whose rows.
             weights: Of each, shape (P,), >= 0; rows of weight 0 come last.
             count: How many.
         """
-        rng = np.random.default_rng([self.task.seed, pool.domain, pool.number])
+        name = self.task.domains[pool.domain]
+        rng = np.random.default_rng(permutation_key(self.task.seed, name, "pool", pool.number))
         noise = rng.gumbel(size=len(weights))
         with np.errstate(divide="ignore"):
             keys = np.where(weights > 0, np.log(weights) + noise, -np.inf)

@@ -3,8 +3,9 @@
     s_b = mean over held-out rows a of cos(e_b, e_a)         e: embeddings (training.row_features)
     w_b = 1 / (1 + exp(-s_b / tau))
 
-The embeddings of the batch come from its own forward pass, so they cost nothing; those of the
-held-out rows are taken anew every refresh_steps. Their normalised mean direction is all the state
+The embeddings of the batch come from its own forward pass, so they cost nothing (a forward pass
+where the batch is run in several parts); those of the held-out rows are taken anew every
+refresh_steps. Their normalised mean direction is all the state
 there is, because the mean cosine is the inner product with it. Early in training, and in models
 whose embeddings all point one way, the weights hardly differ: look at effective_rows.
 
@@ -100,7 +101,7 @@ class HeldoutAlignment:
         return frozenset({"heldout_embeddings"}) if due else frozenset()
 
     def row_weights(self, state: PolicyState, step: int, rows: RowMeasures) -> Floats:
-        """Weight of each row, shape (B,), in (0, 1).
+        """Weight of each row over the largest of the batch, shape (B,), in [0, 1].
 
         Raises:
             ValueError: Embeddings are missing or not finite.
@@ -108,8 +109,9 @@ class HeldoutAlignment:
         vectors = rows.embeddings
         if vectors is None or not np.isfinite(vectors).all():
             raise ValueError("weighter 'alignment' needs finite embeddings of all rows")
-        similarity = _unit(vectors) @ _own(state).direction
-        return np.asarray(1 / (1 + np.exp(-similarity / self._settings.temperature)))
+        scaled = _unit(vectors) @ _own(state).direction / self._settings.temperature
+        logarithms = -np.logaddexp(0.0, -scaled)  # a small tau would make all weights zero
+        return np.asarray(np.exp(logarithms - logarithms.max()))
 
     def observe(self, state: PolicyState, observation: Observation) -> HeldoutAlignmentState:
         """Book a step; take over new held-out embeddings.
