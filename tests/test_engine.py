@@ -85,19 +85,27 @@ def test_scoring_leaves_no_gradient_and_restores_the_mode():
     assert all(entry.grad is None for entry in built.model.parameters())
 
 
-def test_compiled_model_agrees_and_keeps_its_names(monkeypatch):
-    """The compiler's backend is left out here: it takes a minute; the graph is the same."""
-    compile_in_place = torch.nn.Module.compile
-    seen = []
+def test_compiled_models_agree_keep_their_names_and_share_what_is_compiled(monkeypatch):
+    """The compiler's backend is left out here: it takes a minute; the graph is the same.
+
+    A model that is compiled for itself is one of eight: torch runs the ninth pass uncompiled.
+    """
+    compile_in_place, seen, compiled = torch.nn.Module.compile, [], []
+
+    def backend(graph, _):
+        compiled.append(graph)
+        return graph.forward
 
     def without_backend(module, **options):
         seen.append(options)
-        compile_in_place(module, backend="eager", **options)
+        compile_in_place(module, backend=backend, **options)
 
     monkeypatch.setattr(torch.nn.Module, "compile", without_backend)
-    built = engine(compile=True, micro_rows=2)
-    for found, wanted in zip(gradient(built), expected(), strict=True):
-        torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-7)
-    np.testing.assert_allclose(built.losses_of_rows(ROWS), expected()[0].numpy() / 8, rtol=1e-6)
-    assert seen == [{"dynamic": False}]
+    for _ in range(2):
+        built = engine(compile=True, micro_rows=2)
+        for found, wanted in zip(gradient(built), expected(), strict=True):
+            torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-7)
+        np.testing.assert_allclose(built.losses_of_rows(ROWS), expected()[0].numpy() / 8, rtol=1e-6)
+        assert len(compiled) == 3  # parts of 2 rows and of 1, and of 2 for scoring
+    assert seen == [{"dynamic": False}] * 2
     assert list(built.model.state_dict()) == list(engine().model.state_dict())

@@ -251,10 +251,12 @@ def test_exploded_gradient_names_norm_limit_and_rows(tiny_run, tmp_path):
     "error",
     [
         torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("InductorError: OutOfMemoryError: CUDA out of memory. Tried to allocate"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate"),
         MemoryError(),
         RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried ..."),
     ],
-    ids=["cuda", "python", "cpu"],
+    ids=["cuda", "compiler", "cublas", "python", "cpu"],
 )
 def test_out_of_memory_names_step_rows_checkpoint_and_remedy(
     tiny_run, tmp_path, monkeypatch, error

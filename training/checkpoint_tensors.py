@@ -20,7 +20,11 @@ _OPTIMISER = "optimiser."
 
 
 def collect_tensors(
-    model: nn.Module, optimiser: optim.Optimizer, *, buffers: dict[str, Tensor] | None = None
+    model: nn.Module,
+    optimiser: optim.Optimizer,
+    *,
+    buffers: dict[str, Tensor] | None = None,
+    keep: bool = True,
 ) -> dict[str, Tensor]:
     """Return the tensors of a run on the CPU; the live ones may change afterwards.
 
@@ -28,6 +32,8 @@ def collect_tensors(
         model: As it is trained.
         optimiser: Over its parameters.
         buffers: Memory that an earlier call returned, to be overwritten; it is filled up here.
+        keep: False: nothing is returned, this process only helps to put divided tensors together.
+            The processes of a machine would else take its memory as often as there are of them.
     """
     tensors = {f"model.{name}": tensor for name, tensor in _unique_state(model).items()}
     for name, parameter in _optimised(model, optimiser).items():
@@ -36,15 +42,20 @@ def collect_tensors(
     copies = {} if buffers is None else buffers
     for name, tensor in tensors.items():
         whole = whole_tensor(tensor.detach())
+        if not keep:
+            continue
         if name not in copies:
             copies[name] = torch.empty(
                 whole.shape, dtype=whole.dtype, pin_memory=whole.device.type == "cuda"
             )
         copies[name].copy_(whole, non_blocking=True)
+    if not keep:
+        return {}
     random_states = {"rng.cpu": torch.get_rng_state()}
-    if next(model.parameters()).device.type == "cuda":
-        random_states["rng.cuda"] = torch.cuda.get_rng_state()
-        torch.cuda.synchronize()
+    device = _device(model)
+    if device.type == "cuda":
+        random_states["rng.cuda"] = torch.cuda.get_rng_state(device)
+        torch.cuda.synchronize(device)
     return copies | random_states
 
 
@@ -89,8 +100,13 @@ def restore_tensors(
     optimiser.load_state_dict(state)
     # Cloned: torch reads these bytes as a struct, with instructions that need an aligned address.
     torch.set_rng_state(tensors["rng.cpu"].clone())
-    if "rng.cuda" in tensors and torch.cuda.is_available():
-        torch.cuda.set_rng_state(tensors["rng.cuda"].clone())
+    device = _device(model)
+    if "rng.cuda" in tensors and device.type == "cuda":
+        torch.cuda.set_rng_state(tensors["rng.cuda"].clone(), device)
+
+
+def _device(model: nn.Module) -> torch.device:
+    return next(model.parameters()).device
 
 
 def _take_over(live: Tensor, saved: Tensor, name: str) -> None:

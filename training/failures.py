@@ -1,6 +1,7 @@
 """How a run ends when it cannot go on, and what it says then: step, rows, last good checkpoint."""
 
 from contextlib import suppress
+from pathlib import Path
 
 import torch
 
@@ -8,6 +9,16 @@ from training.checkpoint import checkpoint_path, checkpoint_steps
 from training.run_session import RunSession
 from training.sampler import BatchPlan
 from training.training_step import StepMeasures, describe_batch
+
+
+_MEMORY_WORDS = (
+    "DefaultCPUAllocator: can't allocate memory",
+    "CUDA out of memory",
+    "CUDA error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+)
+"""What torch says in other errors than its own for this: on a CPU, from the compiler, for pinned
+memory and contexts of a device, from a library of a device."""
 
 
 class RunRejected(ValueError):
@@ -23,7 +34,7 @@ class TrainingDiverged(RuntimeError):
 
 
 class OutOfMemory(RuntimeError):
-    """A step needs more memory than the device has."""
+    """A run needs more memory than the device has."""
 
 
 def _last_checkpoint(session: RunSession) -> str:
@@ -56,9 +67,18 @@ def divergence_message(session: RunSession, step: int, measures: StepMeasures) -
 
 def is_out_of_memory(error: Exception) -> bool:
     """Whether an error of a step says that memory ran out."""
-    # On a CPU torch raises a plain RuntimeError.
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
-        "DefaultCPUAllocator: can't allocate memory" in str(error)
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(
+        words in str(error) for words in _MEMORY_WORDS
+    )
+
+
+def memory_message_without_step(run_id: str, device: torch.device, checkpoints: Path) -> str:
+    """Say that something other than a step did not fit; nothing is being written any more."""
+    saved = checkpoint_steps(checkpoints)
+    last = str(checkpoint_path(checkpoints, saved[-1])) if saved else "none"
+    return (
+        f"run {run_id!r}: out of memory on {device} while the models were opened or evaluated. "
+        f"Last good checkpoint: {last}. Set execution.micro_rows lower, or train a smaller model"
     )
 
 

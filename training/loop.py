@@ -45,6 +45,7 @@ from training.failures import (
     divergence_message,
     is_out_of_memory,
     memory_message,
+    memory_message_without_step,
     refusal_message,
 )
 from training.model import save_model
@@ -61,7 +62,7 @@ from training.ranks import ALONE, Ranks
 from training.run_folder import copy_tokenizer, require_tokenizer, write_run_config
 from training.run_inputs import open_run_inputs
 from training.run_result import HeldoutLoss, RunResult, finished_result, write_result
-from training.run_session import RunSession, open_session
+from training.run_session import RunSession, choose_device, open_session
 from training.sampler import BatchPlan
 from training.scoring import MeanLoss, evaluate_domains
 from training.step_report import (
@@ -110,7 +111,7 @@ def train(
         RunLocked: Another process trains in the folder.
         TrainingDiverged: A loss or gradient is not finite, or the gradient is longer than
             schedule.max_grad_norm. The parameters of the last checkpoint are still good.
-        OutOfMemory: A step does not fit into the device's memory.
+        OutOfMemory: Models, evaluation or a step do not fit into the device's memory.
         BatchRefused: A domain is used up and the policy is "error".
         OSError: A file cannot be written; the last checkpoint is still good.
     """
@@ -120,14 +121,15 @@ def train(
             done = finished_result(out, run_id=config.run_id, config_digest=digest)
             if done is not None:
                 return done
+            device = choose_device(config.device, local_rank=ranks.local_rank)
             inputs = open_run_inputs(config)
             require_tokenizer(config.tokenizer, inputs.manifest.tokenizer_digest)
         except ValueError as error:
             raise RunRejected(str(error)) from error
-        with _torch_settings(config):
+        with _torch_settings(config, device), _memory_errors(config, device, out):
             try:
                 session, progress = open_session(
-                    config, inputs, out, config_digest=digest, ranks=ranks
+                    config, inputs, out, config_digest=digest, device=device, ranks=ranks
                 )
             except ValueError as error:
                 raise RunRejected(str(error)) from error
@@ -138,16 +140,28 @@ def train(
 
 
 @contextmanager
-def _torch_settings(config: RunConfig) -> Iterator[None]:
+def _torch_settings(config: RunConfig, device: torch.device) -> Iterator[None]:
     """Set threads and seed for the run; give the caller's settings back."""
     threads = torch.get_num_threads()
-    with torch.random.fork_rng():
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(config.seed)
         torch.set_num_threads(config.num_threads or threads)
         try:
             yield
         finally:
             torch.set_num_threads(threads)
+
+
+@contextmanager
+def _memory_errors(config: RunConfig, device: torch.device, out: Path) -> Iterator[None]:
+    """Tell of memory that runs out between the steps; a step says it itself, with its rows."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        message = memory_message_without_step(config.run_id, device, out / "checkpoints")
+        raise OutOfMemory(message) from error
 
 
 def _run(

@@ -13,6 +13,7 @@ Shapes: B rows, T context tokens.
 
 from collections.abc import Callable
 from contextlib import nullcontext
+from functools import wraps
 from pathlib import Path
 
 import torch
@@ -212,9 +213,19 @@ def set_precision(model: PreTrainedModel, *, bfloat16: bool) -> None:
     """Compute the forward pass under bfloat16 autocast, or in float32, from now on.
 
     The parameters stay float32. Without this call it is bfloat16 on CUDA and float32 on a CPU.
+
+    autocast is entered anew in every call. A compiled pass asks whether an object that it was given
+    is the one it was compiled with, so one context kept for each model would have every model of a
+    process compiled again, and after a few of them torch goes on uncompiled.
     """
-    context = torch.autocast(model.device.type, dtype=torch.bfloat16, enabled=bfloat16)
-    model.forward = context(model.forward)
+    forward, kind = model.forward, model.device.type
+
+    @wraps(forward)
+    def in_precision(**inputs: Tensor | bool) -> object:
+        with torch.autocast(kind, dtype=torch.bfloat16, enabled=bfloat16):
+            return forward(**inputs)
+
+    model.forward = in_precision
 
 
 def rows_per_pass(

@@ -91,7 +91,7 @@ def join_ranks(environment: Mapping[str, str], *, device: str) -> Iterator[Ranks
         rank=int(environment["RANK"]), size=size, local_rank=int(environment["LOCAL_RANK"])
     )
     cuda = device != "cpu" and torch.cuda.is_available()
-    if cuda:
+    if cuda and ranks.local_rank < torch.cuda.device_count():  # else choose_device() says so
         torch.cuda.set_device(ranks.local_rank)
     store, _, _ = next(rendezvous("env://", timeout=_TIMEOUT))
     attempt = environment.get("TORCHELASTIC_RESTART_COUNT", "0")

@@ -94,7 +94,9 @@ class RunSession:
             return
         with self.watch.measure("checkpoint"):
             self.writer.wait()
-            tensors = collect_tensors(self.model, self.optimiser, buffers=self.writer.buffers)
+            tensors = collect_tensors(
+                self.model, self.optimiser, buffers=self.writer.buffers, keep=self.ranks.leads
+            )
             if self.ledger is not None and self.metrics is not None:
                 checkpoint = Checkpoint(
                     step=progress.step,
@@ -153,12 +155,17 @@ def choose_device(name: str, *, local_rank: int = 0) -> torch.device:
     """Return the device for "auto", "cpu" or "cuda": the CUDA device of this number if any.
 
     Raises:
-        ValueError: CUDA is asked for and there is none.
+        ValueError: CUDA is asked for and there is none, or there are fewer devices than processes.
     """
     if name == "cuda" and not torch.cuda.is_available():
         raise ValueError("device: 'cuda', but torch finds no CUDA device; use 'auto' or 'cpu'")
     if name == "cpu" or not torch.cuda.is_available():
         return torch.device("cpu")
+    if local_rank >= (found := torch.cuda.device_count()):
+        raise ValueError(
+            f"device: {name!r}, but process {local_rank} of this machine finds {found} CUDA "
+            "devices; start one process for each device that is visible"
+        )
     return torch.device("cuda", local_rank)
 
 
@@ -168,19 +175,27 @@ def open_session(
     out: Path,
     *,
     config_digest: str,
+    device: torch.device,
     ranks: Ranks = ALONE,
 ) -> tuple[RunSession, Progress]:
     """Build the run, or restore it from the newest usable checkpoint in out/checkpoints.
 
     The leader tidies the files of the run; the other ranks only read its checkpoints.
 
+    Args:
+        config: The run.
+        inputs: What it reads.
+        out: Its folder.
+        config_digest: Of the configuration.
+        device: Of this process.
+        ranks: The processes.
+
     Raises:
-        ValueError: No such device or architecture, or the checkpoint belongs to another run or
-            relies on a file that is gone.
+        ValueError: No such architecture, or the checkpoint belongs to another run or relies on a
+            file that is gone.
     """
     _require_divisible(config, inputs, ranks)
     checkpoint = _newest_checkpoint(out / "checkpoints", config_digest=config_digest, ranks=ranks)
-    device = choose_device(config.device, local_rank=ranks.local_rank)
     if device.type == "cpu":
         keep_freed_memory()
     engine = Engine(

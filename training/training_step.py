@@ -168,7 +168,9 @@ def _objective(losses: Tensor, weights: Floats | None, start: int, num_labels: f
     if weights is None:
         return losses.sum() / num_labels
     part = torch.from_numpy(weights[start : start + len(losses)])
-    return (part.to(losses.device, losses.dtype) * losses).sum() / num_labels
+    # Without waiting for the pass: the weights are copied aside before the call returns.
+    own = part.to(losses.device, losses.dtype, non_blocking=True)
+    return (own * losses).sum() / num_labels
 
 
 def _measured_before(
