@@ -10,14 +10,12 @@ the kernel for SIGTERM when its parent dies, and it locks its checkpoint folder 
 writer. Linux only, for the process descriptors.
 """
 
-import math
 import os
 import select
 import signal
 import subprocess
 import sys
 import threading
-import time
 import warnings
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,22 +24,14 @@ from contextlib import ExitStack, contextmanager
 import dagster as dg
 from pydantic import Field
 
+from assets.observer import Observer
 from assets.pipe_messages import WholeLineMessageReader
+from assets.training_outcome import MAX_RETRIES, require_success, said_exit_code
 
-EXIT_RESUMABLE = 75
-"""The process wrote a checkpoint and wants to be started again (EX_TEMPFAIL)."""
-EXITS_CONFIGURATION = frozenset({2, 78})
-"""Wrong command line or configuration (EX_CONFIG): starting it again would change nothing."""
-EXITS_FINAL = frozenset({65, 70, 71, 73})
-"""The loss is not finite, no batch can be drawn, a step does not fit into the memory, or another
-process trains in the folder: another attempt would end the same way."""
-EXIT_KEY = "exit_code"
-"""Key of the custom message with which the training process says its exit code itself."""
 TAIL_LINES = 30
 """Last lines of output that an error message carries."""
 
 Extras = Mapping[str, str | int | float | bool | None]
-Metadata = dict[str, int | float | str | dg.JsonMetadataValue]
 
 
 class TrainingPipesClient(dg.ConfigurableResource):  # type: ignore[type-arg]
@@ -53,9 +43,8 @@ class TrainingPipesClient(dg.ConfigurableResource):  # type: ignore[type-arg]
     """Time between two looks at the messages, seconds."""
     observe_every_seconds: float = Field(default=5.0, ge=0)
     """Least time between two observations, seconds; each shows the newest message."""
-    max_retries: int = Field(default=3, ge=0)
-    """How often a process that was stopped or killed is started again, to go on at its last
-    checkpoint; one that ended by itself would end the same way again."""
+    max_retries: int = Field(default=MAX_RETRIES, ge=0)
+    """How often a process that was stopped or killed is started again."""
     command_prefix: list[str] = Field(default_factory=list)
     """Put before the command, for example `["torchrun", "--standalone", "--nproc-per-node=2"]`."""
 
@@ -80,22 +69,15 @@ class TrainingPipesClient(dg.ConfigurableResource):  # type: ignore[type-arg]
             dg.RetryRequested: It was killed, or ended with 75, which asks to be resumed.
         """
         with _open_session(context, extras or {}) as session:
-            observer = _Observer(context, session, least_seconds=self.observe_every_seconds)
+            observer = Observer(context, least_seconds=self.observe_every_seconds)
             full_env = {**os.environ, **(env or {}), **session.get_bootstrap_env_vars()}
             full_command = [*self.command_prefix, *command]
             with self._running(context, full_command, full_env) as (process, tail):
                 while not _ended(process, within_seconds=self.poll_seconds):
-                    observer.observe()
+                    observer.observe(session.get_custom_messages())
         # Closing the session has read the last messages.
-        observer.observe(at_once=True)
-        if process.returncode != 0:
-            code = _exit_code(process.returncode, session)
-            failure = _failure(code, tail)
-            if self.max_retries and (code == EXIT_RESUMABLE or code < 0):
-                # Not a RetryPolicy of the asset: Dagster would also apply it to a run that a person
-                # terminates, and train on.
-                raise dg.RetryRequested(max_retries=self.max_retries) from failure
-            raise failure
+        observer.observe(session.get_custom_messages(), at_once=True)
+        require_success(_exit_code(process.returncode, session), tail, max_retries=self.max_retries)
         return dg.PipesClientCompletedInvocation(session)
 
     @contextmanager
@@ -156,59 +138,6 @@ def _open_session(context: dg.AssetExecutionContext, extras: Extras) -> Iterator
         yield session
 
 
-class _Observer:
-    """Turns the newest custom message into an observation of the asset."""
-
-    def __init__(
-        self,
-        context: dg.AssetExecutionContext,
-        session: dg.PipesSession,
-        *,
-        least_seconds: float,
-    ) -> None:
-        self._context = context
-        self._session = session
-        self._least_seconds = least_seconds
-        self._num_seen = 0
-        self._last = float("-inf")
-
-    def observe(self, *, at_once: bool = False) -> None:
-        """Report the newest message if it is new and the last report is old enough."""
-        messages = [
-            message
-            for message in self._session.get_custom_messages()
-            if not (isinstance(message, Mapping) and EXIT_KEY in message)
-        ]
-        now = time.monotonic()
-        if len(messages) == self._num_seen:
-            return
-        if now - self._last < self._least_seconds and not at_once:
-            return
-        self._num_seen, self._last = len(messages), now
-        partition = self._context.partition_key if self._context.has_partition_key else None
-        self._context.log_event(
-            dg.AssetObservation(
-                asset_key=self._context.asset_key,
-                partition=partition,
-                metadata=_metadata(messages[-1]),
-            )
-        )
-
-
-def _metadata(message: object) -> Metadata:
-    """Return the fields of a message as the UI can plot or unfold them."""
-    fields = message if isinstance(message, Mapping) else {"message": message}
-    return {str(key): _metadata_value(value) for key, value in fields.items()}
-
-
-def _metadata_value(value: object) -> int | float | str | dg.JsonMetadataValue:
-    if isinstance(value, int | str) or (isinstance(value, float) and math.isfinite(value)):
-        return value
-    if isinstance(value, Mapping | list):
-        return dg.JsonMetadataValue(value)
-    return str(value)
-
-
 def _copy(process: subprocess.Popen[str], tail: deque[str]) -> None:
     """Pass output on line by line, so that Dagster captures it, and keep the end of it."""
     assert process.stdout is not None
@@ -237,32 +166,4 @@ def _signal_group(process: subprocess.Popen[str], number: signal.Signals) -> Non
 
 def _exit_code(code: int, session: dg.PipesSession) -> int:
     """Return what the training process said of its end if a wrapper like torchrun ended with 1."""
-    said = [
-        int(message[EXIT_KEY])
-        for message in session.get_custom_messages()
-        if isinstance(message, Mapping) and EXIT_KEY in message
-    ]
-    return said[-1] if code == 1 and said and said[-1] != 0 else code
-
-
-def _failure(code: int, tail: Sequence[str]) -> dg.Failure:
-    last_lines = "\n".join(tail) or "(it printed nothing)"
-    if code == EXIT_RESUMABLE:
-        what = (
-            "training was interrupted and wrote a checkpoint (exit code 75): materialise the same "
-            "partition with the same configuration again, and it resumes there"
-        )
-    elif code in EXITS_CONFIGURATION:
-        what = f"training refused its configuration (exit code {code}): correct it and launch again"
-    elif code < 0:
-        what = (
-            f"training was killed by {signal.Signals(-code).name}; if that was SIGKILL, look for "
-            "a lack of memory. Materialised again, it resumes at its last checkpoint"
-        )
-    else:
-        what = f"training ended with exit code {code}"
-    return dg.Failure(
-        description=f"{what}. Its last lines:\n{last_lines}",
-        metadata={"exit_code": code, "last_lines": last_lines},
-        allow_retries=code not in EXITS_CONFIGURATION | EXITS_FINAL,
-    )
+    return (said_exit_code(session.get_custom_messages()) or code) if code == 1 else code

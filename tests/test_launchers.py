@@ -65,21 +65,37 @@ def test_a_pod_mounts_the_lake_and_asks_for_its_gpus():
     spec = pod.pod_spec()
     (container,) = spec["containers"]
     assert container["resources"]["limits"] == {"memory": "16Gi", "nvidia.com/gpu": "2"}
-    assert container["volumeMounts"] == [{"name": "lake", "mountPath": "/lake"}]
-    assert spec["volumes"] == [{"name": "lake", "persistentVolumeClaim": {"claimName": "lake"}}]
+    shared = {"name": "shared-memory"}
+    assert container["volumeMounts"] == [
+        {"name": "lake", "mountPath": "/lake"},
+        shared | {"mountPath": "/dev/shm"},
+    ]
+    assert spec["volumes"] == [
+        {"name": "lake", "persistentVolumeClaim": {"claimName": "lake"}},
+        shared | {"emptyDir": {"medium": "Memory"}},  # more than 64 MiB, for NCCL
+    ]
     assert (spec["restartPolicy"], spec["terminationGracePeriodSeconds"]) == ("Never", 120)
     assert pod.command(**RUN)[-7:] == ["--standalone", "--nproc-per-node=2", "-m", *TRAIN]
     one = pod.model_copy(update={"gpus": 0})
     assert one.command(**RUN) == ["python", "-m", *TRAIN]
-    assert "nvidia.com/gpu" not in one.pod_spec()["containers"][0]["resources"]["limits"]
+    (container,) = one.pod_spec()["containers"]
+    assert container["resources"]["limits"] == {"memory": "16Gi"}
+    assert len(container["volumeMounts"]) == len(one.pod_spec()["volumes"]) == 1
 
 
 def test_a_ray_job_is_a_shell_command():
-    job = RayLauncher(address="http://head:8265")
-    told = job.entrypoint(config_file="/lake/a run.json", out="/lake/out")
-    assert told == "python -m training.run '/lake/a run.json' --out /lake/out"
-    two = RayLauncher(address="http://head:8265", gpus=2, runs=3)
-    assert "torch.distributed.run --standalone --nproc-per-node=2 -m" in two.entrypoint(**RUN)
+    job = RayLauncher(address="http://head:8265", cpus=2, environment={"NCCL_DEBUG": "INFO"})
+    told = job.job(config_file="/lake/a run.json", out="/lake/out")
+    assert told == {
+        "entrypoint": "python -m training.run '/lake/a run.json' --out /lake/out",
+        "entrypoint_num_cpus": 2.0,
+        "entrypoint_num_gpus": 1.0,
+        # Ray's own grace, 3 seconds, may be too short for a checkpoint.
+        "runtime_env": {"env_vars": {"NCCL_DEBUG": "INFO", "RAY_JOB_STOP_WAIT_TIME_S": "120"}},
+    }
+    two = RayLauncher(address="http://head:8265", gpus=2, runs=3, python="/env/bin/python")
+    command = two.job(**RUN)["entrypoint"]
+    assert command.startswith("/env/bin/python -m torch.distributed.run --standalone --nproc-per-")
     assert two.slots == 3
 
 

@@ -9,7 +9,8 @@ import threading
 import dagster as dg
 import pytest
 
-from assets.pipes import TAIL_LINES, TrainingPipesClient, _failure
+from assets.pipes import TAIL_LINES, TrainingPipesClient
+from assets.training_outcome import _failure
 
 OPEN = "from dagster_pipes import open_dagster_pipes\nwith open_dagster_pipes() as pipes:\n"
 PARTITIONS = dg.StaticPartitionsDefinition(["uniform"])

@@ -17,8 +17,7 @@ import dagster as dg
 import pytest
 from toy_shards import publish_toy_shards
 
-from assets import pipes as pipes_module
-from assets import run_configs
+from assets import run_configs, training_outcome
 from assets import training_runs as training_runs_module
 from assets.lake import Lake
 from assets.launchers import LocalLauncher
@@ -248,9 +247,9 @@ def test_a_second_writer_is_refused_with_one_error(lake):
 
 
 def test_dagster_knows_the_exit_codes_of_training():
-    assert pipes_module.EXIT_RESUMABLE == run.EXIT_STOPPED
+    assert training_outcome.EXIT_RESUMABLE == run.EXIT_STOPPED
     argparse_refuses = 2
-    assert {argparse_refuses, run.EXIT_CONFIG} == pipes_module.EXITS_CONFIGURATION
+    assert {argparse_refuses, run.EXIT_CONFIG} == training_outcome.EXITS_CONFIGURATION
     final = {run.EXIT_DIVERGED, run.EXIT_REFUSED, run.EXIT_LOCKED}
-    assert final <= pipes_module.EXITS_FINAL
+    assert final <= training_outcome.EXITS_FINAL
     assert training_runs_module.RUN_CONFIG_FILE == run_folder.RUN_CONFIG_FILE

@@ -10,8 +10,8 @@ addresses, in which those of the dead ones still stand. So every attempt uses na
 """
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 import numpy as np
@@ -23,6 +23,11 @@ from torch.distributed.rendezvous import rendezvous
 from training.arrays import Floats
 
 _TIMEOUT = timedelta(minutes=10)
+_FAILURE = "failure"
+
+
+class RanksRejected(ValueError):
+    """The environment does not say which of the processes this is."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,6 +40,8 @@ class Ranks:
     """How many there are."""
     local_rank: int = 0
     """Its number on this machine: which of its devices it uses."""
+    store: distributed.Store | None = field(default=None, repr=False, compare=False)
+    """Where they leave notes for each other in this attempt; None if alone."""
 
     @property
     def leads(self) -> bool:
@@ -69,6 +76,24 @@ class Ranks:
         """Go on when all ranks are here."""
         self.total(np.zeros(1))
 
+    def first_failure(self, code: int) -> int | None:
+        """Leave a note that this process fails, unless there is one; nobody waits for it.
+
+        Args:
+            code: Exit code of this process.
+
+        Returns:
+            None if this process is the first to fail, else the exit code of the one that was.
+        """
+        if self.store is None:
+            return None
+        # Torchrun's agent keeps the store. Where it is gone too, each process speaks for itself.
+        with suppress(distributed.DistError):
+            mine = f"{self.rank} {code}"
+            found = self.store.compare_set(_FAILURE, "", mine).decode()
+            return None if found == mine else int(found.split()[1])
+        return None
+
 
 ALONE = Ranks()
 """One process that trains by itself."""
@@ -82,27 +107,45 @@ def join_ranks(environment: Mapping[str, str], *, device: str) -> Iterator[Ranks
         environment: Of the process; torchrun sets RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR,
             MASTER_PORT and TORCHELASTIC_RESTART_COUNT.
         device: "auto", "cpu" or "cuda": which of them exchange gradients.
+
+    Raises:
+        RanksRejected: WORLD_SIZE is set, but the rest is not, or something is no number.
     """
-    size = int(environment.get("WORLD_SIZE", "1"))
-    if size == 1:
+    place = _place(environment)
+    if place.size == 1:
         yield ALONE
         return
-    ranks = Ranks(
-        rank=int(environment["RANK"]), size=size, local_rank=int(environment["LOCAL_RANK"])
-    )
     cuda = device != "cpu" and torch.cuda.is_available()
-    if cuda and ranks.local_rank < torch.cuda.device_count():  # else choose_device() says so
-        torch.cuda.set_device(ranks.local_rank)
+    if cuda and place.local_rank < torch.cuda.device_count():  # else choose_device() says so
+        torch.cuda.set_device(place.local_rank)
     store, _, _ = next(rendezvous("env://", timeout=_TIMEOUT))
     attempt = environment.get("TORCHELASTIC_RESTART_COUNT", "0")
+    own_store = PrefixStore(f"attempt-{attempt}", store)
     distributed.init_process_group(
         "cpu:gloo,cuda:nccl" if cuda else "gloo",
-        store=PrefixStore(f"attempt-{attempt}", store),
-        rank=ranks.rank,
-        world_size=size,
+        store=own_store,
+        rank=place.rank,
+        world_size=place.size,
         timeout=_TIMEOUT,
     )
     try:
-        yield ranks
+        yield replace(place, store=own_store)
     finally:
         distributed.destroy_process_group()
+
+
+def _place(environment: Mapping[str, str]) -> Ranks:
+    try:
+        size = int(environment.get("WORLD_SIZE", "1"))
+        if size == 1:
+            return ALONE
+        for name in ("MASTER_ADDR", "MASTER_PORT"):
+            environment[name]
+        return Ranks(
+            rank=int(environment["RANK"]), size=size, local_rank=int(environment["LOCAL_RANK"])
+        )
+    except (KeyError, ValueError) as error:
+        raise RanksRejected(
+            f"WORLD_SIZE is {environment['WORLD_SIZE']!r}, but {error} does not fit: start several "
+            "processes with torchrun, or remove WORLD_SIZE from the environment to train alone"
+        ) from error

@@ -12,6 +12,7 @@ last checkpoint. Launched through Dagster Pipes it streams its progress back; ot
     73          another process trains in this folder
     74          a file could not be written, for instance on a full disk
     75          stopped by SIGTERM or SIGINT after a checkpoint: start again to continue
+                (also: another process of the training was killed; it goes on at the last one)
     78          configuration, shards or the state in the folder are wrong
 
 Started by torchrun the same command trains on several processes, on one machine or more; --out is
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from dagster_pipes import PipesContext
 
     from training.config import RunConfig
+    from training.run_result import RunResult
     from training.step_report import ProgressCallback, StepReport
 
 EXIT_DIVERGED = 65
@@ -55,7 +57,8 @@ SECONDS_BETWEEN_MESSAGES = 0.5
 _LOG = logging.getLogger("training.run")
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _PIPES_VARIABLE = "DAGSTER_PIPES_CONTEXT"
-_RANK_VARIABLE = "RANK"  # set by torchrun
+_RANK_VARIABLE = "RANK"  # set by torchrun, as the next
+_LOCAL_RANK_VARIABLE = "LOCAL_RANK"
 
 
 class StopFlag:
@@ -174,7 +177,8 @@ def run_training(
     from training.checkpoint import RunLocked
     from training.event_files import EventFile
     from training.loop import BatchRefused, OutOfMemory, RunRejected, TrainingDiverged, train
-    from training.ranks import join_ranks
+    from training.ranks import RanksRejected, join_ranks
+    from training.shared_end import SharedEnd
 
     codes: dict[type[Exception], int] = {
         RunRejected: EXIT_CONFIG,
@@ -193,22 +197,31 @@ def run_training(
         seldom(report)
 
     try:
-        with join_ranks(os.environ, device=config.device) as ranks:
+        with (
+            join_ranks(os.environ, device=config.device) as ranks,
+            SharedEnd(ranks, codes=codes, resumable=EXIT_STOPPED) as end,
+        ):
             result = train(config, out, ranks=ranks, on_progress=tell, should_stop=stop)
-            for verdict in result.verdicts if ranks.leads else ():
-                if not verdict.passed:
-                    _LOG.warning("%s: %s", verdict.guard, verdict.told)
-    except tuple(codes) as error:
-        return _failed(next(code for kind, code in codes.items() if isinstance(error, kind)), error)
+    except RanksRejected as error:
+        return _failed(EXIT_CONFIG, error)
     finally:
         if events is not None:
             events.close()
+    if end.code is not None:
+        return end.code
+    if ranks.leads:
+        _tell_end(result, config, stop)
+    return 0 if result.finished else EXIT_STOPPED
+
+
+def _tell_end(result: "RunResult", config: "RunConfig", stop: StopFlag) -> None:
+    for verdict in result.verdicts:
+        if not verdict.passed:
+            _LOG.warning("%s: %s", verdict.guard, verdict.told)
     if not result.finished:
-        # Under torchrun the stop may have come from the signal of another rank.
+        came = "to another process" if stop.signal is None else str(stop.signal)
         kept = "checkpoint written" if config.checkpoint.every_steps else "no checkpoints wanted"
-        _LOG.warning("stopped by signal %s after step %d; %s", stop.signal, result.steps, kept)
-        return EXIT_STOPPED
-    return 0
+        _LOG.warning("stopped by signal %s after step %d; %s", came, result.steps, kept)
 
 
 def _load_and_train(options: argparse.Namespace, stop: StopFlag, show: "ProgressCallback") -> int:
@@ -217,7 +230,10 @@ def _load_and_train(options: argparse.Namespace, stop: StopFlag, show: "Progress
     try:
         config = load_run_config(options.config, overrides=options.overrides)
     except ValueError as error:
-        return _failed(EXIT_CONFIG, error)
+        # All processes of a machine read the same file.
+        if os.environ.get(_LOCAL_RANK_VARIABLE, "0") == "0":
+            _LOG.error("%s", error)
+        return EXIT_CONFIG
     return run_training(config, options.out, show=show, stop=stop)
 
 

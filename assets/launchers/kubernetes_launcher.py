@@ -1,8 +1,7 @@
 """Trains in a pod of Kubernetes, through the Pipes client of dagster-k8s.
 
 The pod sees the folder of the lake at the same path, by a volume claim, so configuration, shards,
-checkpoints and results need no copying. Its log carries the messages. The client knows only that a
-pod failed, not its exit code: a wrong configuration is tried again as often as anything else.
+checkpoints and results need no copying, and messages come through a file there.
 """
 
 from pathlib import Path
@@ -10,19 +9,15 @@ from pathlib import Path
 import dagster as dg
 from pydantic import Field
 
-from assets.launchers.training_launcher import (
-    RUN_MODULE,
-    TrainingLauncher,
-    run_arguments,
-    torchrun_command,
-)
+from assets.launchers.cluster_launcher import ClusterLauncher
 
 CONTAINER = "training"
 _VOLUME = "lake"
+_SHARED_MEMORY = "shared-memory"
 Spec = dict[str, object]
 
 
-class KubernetesLauncher(TrainingLauncher):
+class KubernetesLauncher(ClusterLauncher):
     """One pod per training, on one node."""
 
     image: str
@@ -33,32 +28,26 @@ class KubernetesLauncher(TrainingLauncher):
     """Where it is mounted: the folder of the lake, or one above it, the same path as here."""
     namespace: str = "default"
     """Where the pod runs."""
-    gpus: int = Field(default=1, ge=0)
-    """GPUs of the pod; with more than one, as many processes under torchrun."""
     cpus: str = "4"
     """CPU request of the pod."""
     memory: str = "16Gi"
     """Memory request and limit of the pod."""
     grace_seconds: int = Field(default=120, ge=0)
     """Time between SIGTERM and SIGKILL: long enough for a checkpoint."""
-    start_seconds: float = Field(default=600.0, gt=0)
-    """Longest wait for the pod to start; a cluster that scales up takes minutes."""
-    runs: int = Field(default=1, ge=1)
-    """Trainings that the cluster takes at a time."""
-
-    def command(self, *, config_file: Path, out: Path) -> list[str]:
-        """Return what the container executes."""
-        arguments = run_arguments(config_file, out)
-        if self.gpus > 1:
-            options = ["--standalone", f"--nproc-per-node={self.gpus}"]
-            return torchrun_command("python", arguments, options)
-        return ["python", "-m", RUN_MODULE, *arguments]
 
     def pod_spec(self) -> Spec:
         """Return the pod without image, command and environment, as Kubernetes spells it."""
         limits: dict[str, object] = {"memory": self.memory}
         if self.gpus:
             limits["nvidia.com/gpu"] = str(self.gpus)
+        mounts: list[Spec] = [{"name": _VOLUME, "mountPath": self.mount_path}]
+        volumes: list[Spec] = [
+            {"name": _VOLUME, "persistentVolumeClaim": {"claimName": self.volume_claim}}
+        ]
+        if self.gpus > 1:
+            # NCCL exchanges through it; a container has 64 MiB unless told otherwise.
+            mounts.append({"name": _SHARED_MEMORY, "mountPath": "/dev/shm"})
+            volumes.append({"name": _SHARED_MEMORY, "emptyDir": {"medium": "Memory"}})
         return {
             "restartPolicy": "Never",
             "terminationGracePeriodSeconds": self.grace_seconds,
@@ -69,28 +58,24 @@ class KubernetesLauncher(TrainingLauncher):
                         "requests": {"cpu": self.cpus, "memory": self.memory},
                         "limits": limits,
                     },
-                    "volumeMounts": [{"name": _VOLUME, "mountPath": self.mount_path}],
+                    "volumeMounts": mounts,
                 }
             ],
-            "volumes": [
-                {"name": _VOLUME, "persistentVolumeClaim": {"claimName": self.volume_claim}}
-            ],
+            "volumes": volumes,
         }
 
     def launch(self, context: dg.AssetExecutionContext, *, config_file: Path, out: Path) -> None:
         """Run the pod to its end; an interrupted step deletes it."""
         from dagster_k8s import PipesK8sClient
+        from dagster_k8s.client import DagsterK8sError
 
-        PipesK8sClient().run(
-            context=context,
-            image=self.image,
-            command=self.command(config_file=config_file, out=out),
-            namespace=self.namespace,
-            base_pod_spec=self.pod_spec(),
-            pod_wait_timeout=self.start_seconds,
-        )
-
-    @property
-    def slots(self) -> int:
-        """As configured."""
-        return self.runs
+        with self.watching(context, out=out, failures=(DagsterK8sError,)) as reader:
+            PipesK8sClient(message_reader=reader).run(
+                context=context,
+                image=self.image,
+                command=self.command(config_file=config_file, out=out),
+                namespace=self.namespace,
+                env=dict(self.environment),
+                base_pod_spec=self.pod_spec(),
+                pod_wait_timeout=0,  # of the whole training: none
+            )
