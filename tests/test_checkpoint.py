@@ -7,8 +7,11 @@ from training.checkpoint import (
     Checkpoint,
     CheckpointMismatch,
     RunLocked,
+    checkpoint_path,
+    checkpoint_steps,
     load_latest_checkpoint,
     lock_folder,
+    read_latest_checkpoint,
     save_checkpoint,
 )
 from training.checkpoint_tensors import collect_tensors, restore_tensors
@@ -65,6 +68,31 @@ def test_damaged_one_is_passed_over_with_a_warning(tmp_path, caplog, name, harm)
     harm(tmp_path / "step-00000010" / name)
     assert load_latest_checkpoint(tmp_path, config_digest="aa").step == 5
     assert "step-00000010 is damaged" in caplog.text
+
+
+def test_it_is_told_that_all_are_damaged(tmp_path, caplog):
+    for step in (5, 10):
+        save_checkpoint(checkpoint(step), tmp_path, keep_last=2)
+        truncate(checkpoint_path(tmp_path, step) / "state.json")
+    assert load_latest_checkpoint(tmp_path, config_digest="aa") is None
+    told = [record.getMessage() for record in caplog.records]
+    assert [line.rsplit("; ")[1] for line in told] == [
+        "the one before it is used",
+        "it begins again",
+    ]
+
+
+def test_foreign_folders_are_no_checkpoints(tmp_path):
+    save_checkpoint(checkpoint(5), tmp_path, keep_last=2)
+    (tmp_path / "step-5-kept").mkdir()
+    assert checkpoint_steps(tmp_path) == [5]
+
+
+def test_reading_changes_nothing(tmp_path):
+    save_checkpoint(checkpoint(5, digest="bb"), tmp_path, keep_last=2)
+    (tmp_path / "step-00000010.tmp").mkdir()  # another process is writing it
+    assert read_latest_checkpoint(tmp_path).step == 5
+    assert steps(tmp_path) == ["step-00000005", "step-00000010.tmp"]
 
 
 def test_damaged_one_does_not_displace_a_good_one(tmp_path):

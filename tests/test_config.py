@@ -118,11 +118,17 @@ def test_settings_keep_their_types(tmp_path):
         ("epoch_policy", "stop", "epoch_policy: .*'error', 'drop' or 'allow'.*'stop'"),
         ("evaluation.every_steps", 0, "evaluation.every_steps"),
         ("checkpoint.keep_last", 0, "checkpoint.keep_last"),
+        ("seed", 2**63, "seed: .*less than"),
+        ("num_threads", 100_000, "num_threads: .*less than or equal to 1024.*100000"),
+        ("mixer.settings.a", [1, 2], r"settings.a: .*a mapping of names to numbers.*\[1, 2\]$"),
+        ("mixer.settings.a", {"b": "c"}, "settings.a.b: .*valid number.*'c'$"),
+        ("mixer.settings.a", {"b": {"c": "d"}}, "settings.a.b.c: .*valid number.*'d'$"),
     ],
 )
 def test_a_wrong_value_is_named_with_file_and_key(tmp_path, path, value, message):
-    with pytest.raises(ValueError, match=rf"run\.json: .*{message}"):
+    with pytest.raises(ValueError, match=rf"run\.json: .*{message}") as raised:
         load(tmp_path, changed(path, value))
+    assert "\n" not in str(raised.value) or path == "model"  # a line for each mistake
 
 
 @pytest.mark.parametrize(
@@ -131,7 +137,8 @@ def test_a_wrong_value_is_named_with_file_and_key(tmp_path, path, value, message
         ("run.json", "{", "cannot be read as a run file"),
         ("run.json", json.dumps(RUN)[:-1] + ', "seed": 1, "seed": 2}', "'seed' stands there twice"),
         ("run.yaml", "seed: 1\nseed: 2\n", "'seed' stands there twice"),
-        ("run.yaml", "a: [", "cannot be read as a run file"),
+        ("run.yaml", "a: [1\nb", "cannot be read as a run file: while parsing .* column 2: b"),
+        ("run.yaml", "? [a, b]\n: 1\n", "the key in line 1 is a list or a mapping"),
         ("run.yaml", "run_id: 2026-01-01", "not JSON serializable"),
         ("run.toml", "", r"ends in \.json, \.yaml or \.yml, got '\.toml'"),
     ],

@@ -82,6 +82,13 @@ def test_whole_parts_end_without_an_empty_one(tmp_path):
     assert len(content(tmp_path)) == 4
 
 
+def test_the_folder_may_be_gone_where_nothing_was_in_it(tmp_path):
+    tensors = write(tmp_path / "a", 3).pending()
+    resumed = Ledger.resume(tmp_path / "b", DOMAINS, step=3, tensors=tensors)
+    resumed.finish()
+    assert len(read_ledger(tmp_path / "b")) == 9
+
+
 def test_missing_part_is_named(tmp_path):
     tensors = write(tmp_path, 6).pending()
     (tmp_path / "part-00000001.parquet").unlink()

@@ -1,3 +1,4 @@
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +17,26 @@ def test_batch_has_the_rows_of_the_plan_in_its_order(tiny_run):
     for slot, (domain, row) in enumerate(zip(plan.domain_index, plan.rows, strict=True)):
         shards = TokenShards.open(Path(tiny_run.domains[inputs.domains[domain]]) / "train")
         np.testing.assert_array_equal(batch[slot], shards.rows(np.array([row]), 16)[0])
+
+
+def test_a_batch_with_a_token_beyond_the_vocabulary_is_refused(tiny_run, tmp_path):
+    shutil.copytree(tiny_run.domains["green"], tmp_path / "green")
+    file = tmp_path / "green/train/00000.tok"
+    np.full(file.stat().st_size // 2, 40, dtype="<u2").tofile(file)
+    config = replace(tiny_run, domains=tiny_run.domains | {"green": str(tmp_path / "green")})
+    inputs = open_run_inputs(config)
+    plan, state = inputs.sampler.plan(inputs.sampler.initial(), np.array([0.5, 0.0, 0.5]))
+    assert inputs.batch(plan).shape == (6, 17)
+    plan, _ = inputs.sampler.plan(state, np.array([0.0, 1.0, 0.0]))
+    with pytest.raises(ValueError, match=rf"green/train: row {plan.rows[0]} .* the token 40"):
+        inputs.batch(plan)
+
+
+def test_one_folder_is_not_two_domains(tiny_run, tmp_path):
+    (tmp_path / "link").symlink_to(tiny_run.domains["blue"])
+    config = replace(tiny_run, domains=tiny_run.domains | {"azure": str(tmp_path / "link")})
+    with pytest.raises(ValueError, match="'azure' and 'blue' are the same folder"):
+        open_run_inputs(config)
 
 
 def test_evaluation_rows_are_the_same_for_every_seed(tiny_run):

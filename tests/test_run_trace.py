@@ -89,6 +89,24 @@ def test_a_stopped_run_is_explained_up_to_its_checkpoint(tiny_run, tmp_path, run
         stopped.step(9)
 
 
+def test_a_damaged_checkpoint_is_not_believed(tiny_run, tmp_path, run_folder, caplog):
+    """A flipped bit in the rows it holds, which still reads as rows; then half a file."""
+    out = tmp_path / "stopped"
+    seen = []
+    train(tiny_run, out, on_progress=seen.append, should_stop=lambda: len(seen) == 8)
+    tensors = out / "checkpoints/step-00000008/tensors.safetensors"
+    content = bytearray(tensors.read_bytes())
+    header = int.from_bytes(content[:8], "little")
+    begin, _ = json.loads(content[8 : 8 + header])["ledger.rows"]["data_offsets"]
+    content[8 + header + begin + 3 * 8] ^= 1
+    for damaged in (content, content[: len(content) // 2]):
+        tensors.write_bytes(damaged)
+        assert TracedRun.open(out).step(5) == TracedRun.open(run_folder).step(5)
+        with pytest.raises(ValueError, match="--step 8: the ledger has the steps 1 to 5"):
+            TracedRun.open(out).step(8)
+    assert "step-00000008 is damaged" in caplog.text
+
+
 def test_refusals(run_folder, tmp_path, tiny_run):
     traced = TracedRun.open(run_folder)
     with pytest.raises(ValueError, match="no domain of the run holds it"):

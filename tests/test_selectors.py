@@ -228,6 +228,7 @@ def test_gradient_similarity_takes_the_best_cosine_over_the_targets():
     [
         ("loss_band", {"low_quantile": 0.7}, r"low_quantile 0\.7 must be below"),
         ("loss_band", {"band": "top"}, "band"),
+        ("loss_band", {"pool_rows": 1}, r"keep_share 0\.5 of pool_rows 1 is all of them"),
         ("delta_loss", {"window": 0.2}, "window: unknown key"),
         ("delta_loss", {"keep_share": 0.0}, "keep_share"),
         ("nearest", {"targets": {"lore": 1.0}}, "must give a value above 0 to some of the domains"),

@@ -179,6 +179,25 @@ def test_verify_sees_a_changed_byte(tmp_path, name):
         TokenShards.open(tmp_path, verify=True)
 
 
+def test_a_token_beyond_the_vocabulary_is_told_with_its_row(tmp_path):
+    write(tmp_path, [20, 20])
+    tokens = np.fromfile(tmp_path / "00000.tok", "<u2")
+    tokens[17] = 300
+    tokens.tofile(tmp_path / "00000.tok")
+    shards = TokenShards.open(tmp_path)
+    assert shards.rows(np.array([0, 2]), 5).shape == (2, 6)
+    with pytest.raises(ValueError, match="row 3 of 5 tokens holds the token 300.*below 300"):
+        shards.rows(np.array([0, 3]), 5)
+
+
+def test_documents_are_read_only_as_they_were_written(tmp_path):
+    write(tmp_path, [20])
+    assert TokenShards.open(tmp_path).holds("d0")
+    (tmp_path / "documents.parquet").write_bytes(b"x")
+    with pytest.raises(ValueError, match=r"documents\.parquet: sha256 .*changed"):
+        TokenShards.open(tmp_path).holds("d0")
+
+
 def test_verify_names_a_missing_document_table(tmp_path):
     write(tmp_path, [20])
     (tmp_path / "documents.parquet").unlink()

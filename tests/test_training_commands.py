@@ -157,6 +157,8 @@ def test_resume_goes_on_and_ends_in_the_same_bytes(run_file, tmp_path, monkeypat
         (["--set", "domains={a: /nowhere}"], "/nowhere/train/manifest.json: cannot be read"),
         (["--set", "tokenizer=/nowhere"], "/nowhere/tokenizer.json: cannot be read"),
         (["--set", "seed"], "--set 'seed': write key=value"),
+        (["--set", "seed=99999999999999999999"], "seed: Input should be less than"),
+        (["--set", "mixer.settings.a=[1]"], "settings.a: Input should be a number, a text, "),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(run_file, tmp_path, arguments, message):
@@ -171,7 +173,7 @@ def test_what_is_missing_is_named(run_file, tmp_path):
     assert "--out is missing" in invoke(run_file).stderr
     assert "CONFIG.yaml is missing" in invoke("--resume", "--out", tmp_path / "new").stderr
     missing = invoke(tmp_path / "none.yaml", "--out", tmp_path / "out")
-    assert "none.yaml: cannot be read as a run file" in missing.stderr
+    assert "none.yaml: cannot be read (No such file" in missing.stderr
     assert missing.exit_code == 2
 
 
@@ -261,6 +263,30 @@ def test_a_guard_that_did_not_hold_is_told_and_stored(tmp_path, run_file):
     assert told in (tmp_path / "out/report.html").read_text()
 
 
+@pytest.mark.parametrize("name", ["final/model.safetensors", "ledger/book.csv", "config.json"])
+def test_files_of_others_are_not_replaced(run_file, tmp_path, name):
+    (tmp_path / "out" / name).parent.mkdir(parents=True)
+    (tmp_path / "out" / name).write_text('{"model_type": "llama"}')
+    result = invoke(run_file, "--out", tmp_path / "out")
+    assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
+    assert f"out holds {name.split('/')[0]} and no run; they would be replaced" in result.stderr
+    assert (tmp_path / "out" / name).read_text() == '{"model_type": "llama"}'
+
+
+def test_the_run_file_may_lie_in_the_folder_already(run_file, tmp_path):
+    (tmp_path / "out").mkdir()
+    content = json.dumps(yaml.safe_load(run_file.read_text()))
+    (tmp_path / "out/config.json").write_text(content)
+    args = ("--out", tmp_path / "out", "--set", "schedule.steps=2")
+    assert invoke(tmp_path / "out/config.json", *args).exit_code == 0
+
+
+def test_learned_weights_are_found_beside_the_run_file(run_file, tmp_path):
+    content = yaml.safe_load(run_file.read_text()) | {"weights_from": "proxy"}
+    run_file.write_text(yaml.safe_dump(content))
+    assert load_run_config(run_file).weights_from == str(tmp_path / "proxy")
+
+
 def test_damaged_and_half_there_is_one_clear_line(run_file, tokens, tmp_path):
     """A file for a folder, a result that was cut, a domain without its held-out half."""
     (tmp_path / "file").write_text("")
@@ -271,6 +297,7 @@ def test_damaged_and_half_there_is_one_clear_line(run_file, tokens, tmp_path):
         result = invoke(run_file, "--out", tmp_path / "broken", *resume)
         assert result.exit_code == 2
         assert result.stderr.count("broken/result.json: no result of a run") == 1
+        assert result.stderr.count("\n") == 1
     shutil.copytree(tokens, tmp_path / "shards")
     shutil.rmtree(tmp_path / "shards/digits/heldout")
     half = ["--set", f"domains={tmp_path / 'shards'}"]

@@ -81,8 +81,8 @@ def lock_folder(folder: Path) -> Iterator[None]:
 
 def checkpoint_steps(folder: Path) -> list[int]:
     """Return the steps of the checkpoints in a folder, damaged ones included, ascending."""
-    names = [path.name for path in folder.glob(_PREFIX + "*") if path.is_dir()]
-    return sorted(int(name[len(_PREFIX) :]) for name in names if not name.endswith(TEMPORARY))
+    ends = [path.name[len(_PREFIX) :] for path in folder.glob(_PREFIX + "*") if path.is_dir()]
+    return sorted(int(end) for end in ends if end.isdecimal())
 
 
 def checkpoint_path(folder: Path, step: int) -> Path:
@@ -139,7 +139,8 @@ def _write_files(checkpoint: Checkpoint, folder: Path) -> None:
 def load_latest_checkpoint(folder: Path, *, config_digest: str) -> Checkpoint | None:
     """Load the newest usable checkpoint; None if there is none.
 
-    Damaged ones are passed over with a warning. Left-overs of an interrupted write are removed.
+    Damaged ones are passed over with a warning, and so is it told when all are damaged. Left-overs
+    of an interrupted write are removed.
 
     Args:
         folder: Held through lock_folder().
@@ -150,19 +151,30 @@ def load_latest_checkpoint(folder: Path, *, config_digest: str) -> Checkpoint | 
     """
     for left in folder.glob(_PREFIX + "*" + TEMPORARY):
         shutil.rmtree(left)
-    for step in reversed(checkpoint_steps(folder)):
+    checkpoint = read_latest_checkpoint(folder)
+    if checkpoint is not None and checkpoint.config_digest != config_digest:
+        raise CheckpointMismatch(
+            f"{checkpoint_path(folder, checkpoint.step)} was made by the configuration "
+            f"{checkpoint.config_digest}, this run has {config_digest}; train into another folder "
+            f"or remove {folder}"
+        )
+    return checkpoint
+
+
+def read_latest_checkpoint(folder: Path) -> Checkpoint | None:
+    """Read the newest usable checkpoint of any configuration; None if there is none.
+
+    Nothing is changed, so another process may train in the folder. Damaged ones are passed over
+    with a warning.
+    """
+    steps = checkpoint_steps(folder)
+    for step in reversed(steps):
         path = checkpoint_path(folder, step)
         try:
-            checkpoint = _load(path)
+            return _load(path)
         except _Damaged as error:
-            _LOG.warning("%s is damaged (%s); the one before it is used", path, error)
-            continue
-        if checkpoint.config_digest != config_digest:
-            raise CheckpointMismatch(
-                f"{path} was made by the configuration {checkpoint.config_digest}, this run has "
-                f"{config_digest}; train into another folder or remove {folder}"
-            )
-        return checkpoint
+            remedy = "it begins again" if step == steps[0] else "the one before it is used"
+            _LOG.warning("%s is damaged (%s); %s", path, error, remedy)
     return None
 
 

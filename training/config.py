@@ -30,6 +30,7 @@ from training.model_config import (
 )
 from training.reference_folder import reference_digest
 from training.setting_docs import unknown_key_advice
+from training.setting_value import SETTING_KINDS, Setting
 from training.shard_layout import domain_digests, is_whole
 
 __all__ = [
@@ -64,8 +65,8 @@ _WITHOUT_EFFECT = (
     "tensorboard",
 )
 """Fields of a run that do not change its numbers."""
-
-Setting = float | int | str | bool | dict[str, float] | dict[str, dict[str, float]]
+_KINDS = {*MODEL_KINDS, *SETTING_KINDS}
+"""Not keys, but what pydantic puts between them."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, config=STRICT)
@@ -217,7 +218,7 @@ class RunConfig:
     """How it is measured."""
     checkpoint: CheckpointConfig = Field(default_factory=CheckpointConfig)
     """When it is saved."""
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     """Seed of the initial parameters and of the order of the rows."""
     epoch_share: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Share of its rows that each domain offers: so the epochs of a proxy match its target's."""
@@ -227,7 +228,7 @@ class RunConfig:
     """At max_epochs: stop with an error, continue on the other domains, or only count."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where it runs; auto: CUDA if there is one."""
-    num_threads: Count | None = None
+    num_threads: Annotated[int, Field(ge=1, le=1024)] | None = None
     """CPU threads; None: as many as torch chooses."""
     tokenizer: str | None = None
     """Folder with the tokenizer.json of the shards, copied into final/; None: not copied."""
@@ -298,7 +299,7 @@ def validation_message(where: str, error: ValidationError, kind: type | None = N
     """
     lines = []
     for mistake in error.errors(include_url=False):
-        parts = [str(part) for part in mistake["loc"] if part not in MODEL_KINDS]
+        parts = [str(part) for part in mistake["loc"] if part not in _KINDS]
         key = ".".join(parts) or "(whole)"
         if mistake["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
             advice = unknown_key_advice(kind, mistake["loc"]) if kind is not None else ""
@@ -331,6 +332,10 @@ class UniqueKeyLoader(yaml.SafeLoader):
         self, node: yaml.MappingNode, deep: bool = False
     ) -> dict[Hashable, object]:
         """Refuse a repeated key, then do as usual."""
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                line = key.start_mark.line + 1
+                raise ValueError(f"the key in line {line} is a list or a mapping, not a name")
         unique_keys([(key.value, None) for key, _ in node.value])
         return super().construct_mapping(node, deep)
 

@@ -56,6 +56,7 @@ class Ledger:
         Raises:
             ValueError: A file that the checkpoint relies on is missing.
         """
+        folder.mkdir(parents=True, exist_ok=True)
         ledger = cls.__new__(cls)
         ledger._folder = folder
         ledger._domains = domains

@@ -59,7 +59,12 @@ from training.policy_calls import (
 )
 from training.progress import Progress
 from training.ranks import ALONE, Ranks
-from training.run_folder import copy_tokenizer, require_tokenizer, write_run_config
+from training.run_folder import (
+    copy_tokenizer,
+    require_own_folder,
+    require_tokenizer,
+    write_run_config,
+)
 from training.run_inputs import open_run_inputs
 from training.run_result import HeldoutLoss, RunResult, finished_result, write_result
 from training.run_session import RunSession, choose_device, open_session
@@ -121,6 +126,8 @@ def train(
             done = finished_result(out, run_id=config.run_id, config_digest=digest)
             if done is not None:
                 return done
+            if ranks.leads:
+                require_own_folder(out)
             device = choose_device(config.device, local_rank=ranks.local_rank)
             inputs = open_run_inputs(config)
             require_tokenizer(config.tokenizer, inputs.manifest.tokenizer_digest)

@@ -12,7 +12,7 @@ from training.run_overrides import apply_overrides
 from training.shard_format import MANIFEST_FILE
 from training.shard_layout import find_domains
 
-FOLDERS = ("domains", "tokenizer", "reference")
+FOLDERS = ("domains", "tokenizer", "reference", "weights_from")
 """Keys whose values are folders; so is model.folder."""
 
 
@@ -34,8 +34,11 @@ def load_run_config(path: Path, *, overrides: Sequence[str] = ()) -> RunConfig:
     try:
         content = _read(path)
         json.dumps(content)  # dates and other things that YAML knows and JSON does not
-    except (OSError, ValueError, TypeError, yaml.YAMLError) as error:
-        raise ValueError(f"{path}: cannot be read as a run file: {error}") from error
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read ({error.strerror}); name a run file") from error
+    except (ValueError, TypeError, yaml.YAMLError) as error:
+        told = " ".join(str(error).split())
+        raise ValueError(f"{path}: cannot be read as a run file: {told}") from error
     if isinstance(content, dict):
         content = _with_absolute_folders(content, path.resolve().parent)
         content = _with_absolute_folders(apply_overrides(content, overrides), Path.cwd())

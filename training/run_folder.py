@@ -14,6 +14,7 @@ from training.tokenizer import CONFIG_FILE as TOKENIZER_CONFIG_FILE
 from training.tokenizer import TOKENIZER_FILE, tokenizer_digest
 
 RUN_CONFIG_FILE = "config.json"
+_REPLACED = ("final", "ledger")
 
 
 def write_run_config(config: RunConfig, out: Path) -> None:
@@ -42,10 +43,40 @@ def last_step(out: Path) -> int | None:
     """
     if (out / RESULT_FILE).is_file():
         return read_result(out / RESULT_FILE).steps
-    names = [path.name for path in (out / "checkpoints").glob("step-*") if path.suffix != ".tmp"]
-    if names:
-        return max(int(name.removeprefix("step-")) for name in names)
+    ends = [path.name.removeprefix("step-") for path in (out / "checkpoints").glob("step-*")]
+    if steps := [int(end) for end in ends if end.isdecimal()]:
+        return max(steps)
     return 0 if (out / "metrics.jsonl").exists() else None
+
+
+def require_own_folder(out: Path) -> None:
+    """Refuse a folder whose files a new run would replace though no run wrote them.
+
+    Raises:
+        ValueError: There is no run in it, and it holds files with the names of a run's.
+    """
+    if last_step(out) is not None:
+        return
+    found = [name for name in _REPLACED if _is_filled(out / name)]
+    if not _is_run_config(out / RUN_CONFIG_FILE):  # a launcher may have put the run file there
+        found.insert(0, RUN_CONFIG_FILE)
+    if found:
+        raise ValueError(
+            f"{out} holds {', '.join(found)} and no run; they would be replaced: choose another "
+            "folder, or remove them"
+        )
+
+
+def _is_filled(path: Path) -> bool:
+    return any(path.iterdir()) if path.is_dir() else path.exists()
+
+
+def _is_run_config(path: Path) -> bool:
+    try:
+        load_run_config(path)
+    except ValueError:
+        return not path.exists()
+    return True
 
 
 def require_tokenizer(folder: str | None, expected_digest: str) -> None:

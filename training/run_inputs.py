@@ -3,6 +3,7 @@
 Shapes: D domains, B rows of a batch, T context tokens.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,16 +59,26 @@ class RunInputs:
         return self.train[0].manifest
 
     def batch(self, plan: BatchPlan, *, slots: slice = _ALL) -> StoredTokens:
-        """Read the rows of a plan, or of some of its slots, shape (B, T + 1), in their order."""
-        return self.reader.read(plan.domain_index[slots], plan.rows[slots])
+        """Read the rows of a plan, or of some of its slots, shape (B, T + 1), in their order.
+
+        Raises:
+            ValueError: A row holds a token beyond the vocabulary: its shard was changed.
+        """
+        domain_index, rows = plan.domain_index[slots], plan.rows[slots]
+        tokens = self.reader.read(domain_index, rows)
+        if tokens.size and int(tokens.max()) >= self.manifest.vocab_size:
+            for index in np.unique(domain_index):
+                here = domain_index == index
+                self.train[index].require_vocabulary(tokens[here], rows[here])
+        return tokens
 
 
 def open_run_inputs(config: RunConfig) -> RunInputs:
     """Open the shards of a run.
 
     Raises:
-        ValueError: Shards are missing, truncated, too short for one row or made by different
-            tokenizers; mixer, weighter or selector refuse their settings; or the run that
+        ValueError: Shards are missing, truncated, too short for one row, made by different
+            tokenizers or the same in two domains; mixer, weighter or selector refuse their settings; or the run that
             weights_from names learnt no weights.
     """
     domains = tuple(config.domains)
@@ -84,6 +95,7 @@ def open_run_inputs(config: RunConfig) -> RunInputs:
     train = tuple(domain.train for domain in opened)
     heldout = tuple(domain.heldout for domain in opened)
     _require_one_tokenizer([*train, *heldout], [*folders, *folders])
+    _require_distinct(config.domains)
     num_rows: Ints = np.array([domain.num_train_rows for domain in opened], dtype=np.int64)
     learned = (
         None if config.weights_from is None else read_learned_weights(Path(config.weights_from))
@@ -143,6 +155,17 @@ def _sampler(config: RunConfig, num_rows: Ints, selector: Selector | None = None
         epoch_policy=config.epoch_policy,
         draws_per_row=None if selector is None else selector.draws_per_row,
     )
+
+
+def _require_distinct(domains: Mapping[str, str]) -> None:
+    known: dict[Path, str] = {}
+    for domain, folder in domains.items():
+        other = known.setdefault(Path(folder).resolve(), domain)
+        if other != domain:
+            raise ValueError(
+                f"domains: {other!r} and {domain!r} are the same folder, {folder}; its text would "
+                "be read twice in an epoch: remove one"
+            )
 
 
 def _require_one_tokenizer(all_shards: list[TokenShards], folders: list[Path]) -> None:

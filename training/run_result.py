@@ -99,7 +99,11 @@ def read_result(path: Path) -> RunResult:
     except OSError as error:
         raise ValueError(f"{path}: cannot be read ({error.strerror}); run the training") from error
     except ValidationError as error:
-        raise ValueError(f"{path}: no result of a run ({error}); run the training again") from error
+        mistake = error.errors(include_url=False)[0]
+        key = ".".join(map(str, mistake["loc"])) or "(whole)"
+        raise ValueError(
+            f"{path}: no result of a run ({key}: {mistake['msg']}); remove it and train again"
+        ) from error
 
 
 def finished_result(out: Path, *, run_id: str, config_digest: str) -> RunResult | None:

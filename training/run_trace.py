@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
-from safetensors import safe_open
 
-from training.checkpoint import checkpoint_path, checkpoint_steps
+from training.checkpoint import read_latest_checkpoint
 from training.domain_shards import open_domain
 from training.ledger import named_rows, named_weights, scan_rows, scan_weights
 from training.run_folder import RUN_CONFIG_FILE, read_run_config
@@ -220,12 +219,10 @@ def read_drawn(
         ValueError: There is neither a ledger nor a checkpoint.
     """
     rows, weights = scan_rows(folder / "ledger"), scan_weights(folder / "ledger")
-    steps = checkpoint_steps(folder / "checkpoints")
-    if steps and not finished:
-        path = checkpoint_path(folder / "checkpoints", steps[-1]) / "tensors.safetensors"
-        with safe_open(path, framework="np") as tensors:
-            rows.append(named_rows(tensors.get_tensor("ledger.rows"), domains).lazy())
-            weights.append(named_weights(tensors.get_tensor("ledger.weights"), domains).lazy())
+    newest = None if finished else read_latest_checkpoint(folder / "checkpoints")
+    if newest is not None:
+        rows.append(named_rows(newest.tensors["ledger.rows"].numpy(), domains).lazy())
+        weights.append(named_weights(newest.tensors["ledger.weights"].numpy(), domains).lazy())
     if not rows:
         raise ValueError(f"{folder}: no ledger and no checkpoint; this run drew nothing yet")
     # A part may be written after the checkpoint that holds its rows too.

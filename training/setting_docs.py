@@ -146,8 +146,8 @@ def _dataclass_in(hint: object) -> type | None:
 def _in_words(schema: Schema, definitions: Mapping[str, Schema]) -> str:
     if "$ref" in schema:
         return _in_words(definitions[str(schema["$ref"]).rsplit("/", 1)[-1]], definitions)
-    if "anyOf" in schema:
-        options = typing.cast(list[Schema], schema["anyOf"])
+    if "anyOf" in schema or "oneOf" in schema:
+        options = typing.cast(list[Schema], schema.get("anyOf", schema.get("oneOf")))
         return " or ".join(dict.fromkeys(_in_words(one, definitions) for one in options))
     if "enum" in schema or "const" in schema:
         values = typing.cast(list[object], schema.get("enum", [schema.get("const")]))

@@ -81,7 +81,7 @@ def read_manifest(folder: Path) -> ShardManifest:
         return TypeAdapter(ShardManifest).validate_json(_manifest_bytes(folder))
     except ValidationError as error:
         mistake = error.errors(include_url=False)[0]
-        key = ".".join(str(part) for part in mistake["loc"])
+        key = ".".join(str(part) for part in mistake["loc"]) or "(whole)"
         raise ValueError(
             f"{folder / MANIFEST_FILE}: {key}: {mistake['msg']}; write the shards again"
         ) from error

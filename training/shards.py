@@ -104,7 +104,7 @@ class TokenShards:
         """Copy rows, shape (n, T + 1).
 
         Raises:
-            ValueError: A row that does not exist.
+            ValueError: A row that does not exist, or one with a token beyond the vocabulary.
         """
         first_rows = self._first_rows(context_tokens)
         self._require_rows(indices, int(first_rows[-1]))
@@ -113,7 +113,26 @@ class TokenShards:
         out = np.empty((len(indices), context_tokens + 1), dtype=self.manifest.dtype)
         for slot, (shard, start) in enumerate(zip(shards.tolist(), starts.tolist(), strict=True)):
             out[slot] = self._tokens[shard][start : start + context_tokens + 1]
+        self.require_vocabulary(out, indices)
         return out
+
+    def require_vocabulary(self, tokens: StoredTokens, indices: Ints) -> None:
+        """Refuse rows with a token beyond the vocabulary, which no model can look up.
+
+        Args:
+            tokens: The rows, shape (n, T + 1).
+            indices: Which rows they are, shape (n,).
+
+        Raises:
+            ValueError: The file was changed after it was written.
+        """
+        if tokens.size and int(tokens.max()) >= self.manifest.vocab_size:
+            place = int((tokens >= self.manifest.vocab_size).any(axis=1).argmax())
+            raise ValueError(
+                f"{self._folder}: row {int(indices[place])} of {tokens.shape[1] - 1} tokens holds "
+                f"the token {int(tokens[place].max())}, the manifest says that all are below "
+                f"{self.manifest.vocab_size}; the file was changed: write the shards again"
+            )
 
     def row_tables(self, context_tokens: int) -> tuple[list[StoredTokens], Ints]:
         """Return the tokens of each shard, and the first row of each and, last, their number."""
@@ -195,6 +214,7 @@ class TokenShards:
 
     @cached_property
     def _documents(self) -> pl.DataFrame:
+        _require_digest(self._folder / DOCUMENTS_FILE, self.manifest.documents_sha256)
         return pl.read_parquet(self._folder / DOCUMENTS_FILE)
 
 

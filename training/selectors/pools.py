@@ -27,6 +27,19 @@ class PoolSettings:
     keep_share: Annotated[float, Field(gt=0, le=1)] = 0.5
     """K / P, share of a pool that is drawn; at least one row."""
 
+    def __post_init__(self) -> None:
+        """Refuse pools so small that rounding keeps all of them: nothing would be selected."""
+        if self.keep_share < 1 and kept_rows(self.pool_rows, self.keep_share) == self.pool_rows:
+            raise ValueError(
+                f"keep_share {self.keep_share:g} of pool_rows {self.pool_rows} is all of them; "
+                "raise pool_rows"
+            )
+
+
+def kept_rows(pool_rows: Ints | int, keep_share: float) -> Ints:
+    """Return K for pools of P rows: the nearest whole number, half up, at least 1."""
+    return np.maximum(np.floor(keep_share * np.asarray(pool_rows) + 0.5).astype(np.int64), 1)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PoolState(PolicyState):
@@ -49,8 +62,7 @@ class PoolSelector:
         """Fix the sizes of the pools of each domain."""
         self.task = task
         self._sizes: Ints = np.minimum(settings.pool_rows, task.offered_rows).astype(np.int64)
-        wanted = np.floor(settings.keep_share * self._sizes + 0.5).astype(np.int64)
-        self._kept: Ints = np.maximum(wanted, 1)
+        self._kept = kept_rows(self._sizes, settings.keep_share)
 
     @property
     def reads(self) -> frozenset[PoolSignal]:
