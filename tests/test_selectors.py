@@ -150,6 +150,39 @@ def test_epochs_of_a_run_count_passes_over_the_stream():
         sampler.plan(state, np.ones(1))
 
 
+@pytest.mark.parametrize(("max_epochs", "draws"), [(1, 8), (2, 16), (1.25, 12)])
+def test_no_pool_reaches_beyond_max_epochs(max_epochs, draws):
+    """24 rows in pools of 10: the third pool would judge, and draw, rows of the second epoch."""
+    selector = make("loss_band", SMALL)
+    sampler = Sampler(
+        DOMAINS,
+        OFFERED,
+        seed=1,
+        batch_rows=1,
+        max_epochs=max_epochs,
+        draws_per_row=selector.draws_per_row,
+        pool_rows=selector.pool_rows,
+    )
+    planned, state, judged, rows = sampler.initial(), selector.initial(), [], []
+
+    def measure(domain, number, rows):
+        judged.extend(rows.tolist())
+        return measured(domain, number, rows)
+
+    with pytest.raises(ValueError, match=rf"max_epochs .* may be drawn \[{draws}\] times"):
+        for _ in range(99):
+            cursors = planned.cursors
+            plan, planned = sampler.plan(planned, np.array([1.0, 0.0]))
+            plan, state = select_rows(
+                plan, cursors, sampler=sampler, selector=selector, state=state, measure=measure
+            )
+            rows += plan.rows.tolist()
+    assert len(rows) == draws
+    assert len(judged) == 10 * draws / 4 <= 24 * max_epochs
+    if max_epochs == 1:
+        assert len(set(rows)) == draws  # no row twice
+
+
 # --- the methods
 
 
