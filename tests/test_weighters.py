@@ -121,7 +121,7 @@ def test_alignment_at_a_small_temperature_still_tells_rows_apart():
 
 
 def test_alignment_with_targets_counts_only_their_rows():
-    weighter = make("alignment", {"targets": {"law": 2.0}})
+    weighter = make("alignment", {"targets": {"law": 3.0}})
     state = weighter.observe(weighter.initial(), observation(-1, [[3, 0], [0, 5]]))
     np.testing.assert_allclose(state.direction, [0, 1])
 
