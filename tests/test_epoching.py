@@ -56,7 +56,7 @@ def test_infeasible_budget_names_caps_and_the_largest_feasible_one():
 def test_the_largest_feasible_budget_is_feasible():
     caps = availability_caps({"a": 100.0, "b": 20.0}, budget_tokens=240, max_epochs=2)
     assert sum(caps.values()) == pytest.approx(1.0)
-    with pytest.raises(ValueError, match="sum to 0.9600 < 1"):
+    with pytest.raises(ValueError, match=r"sum to 0\.9600 < 1"):
         availability_caps({"a": 100.0, "b": 20.0}, budget_tokens=250, max_epochs=2)
 
 
