@@ -30,8 +30,20 @@ def test_a_proxy_that_may_draw_from_everything_is_found_out():
     assert (rows[0].proxy_epochs, rows[0].target_epochs, rows[0].agrees) == (0.1, 2.0, False)
 
 
+def test_the_tolerance_is_a_part_of_the_epochs_of_the_target():
+    for offered, agrees in ((1000.0, True), (960.0, True), (940.0, False), (1060.0, False)):
+        (row,) = compare_epochs(
+            {"web": 0.01},
+            offered_tokens={"web": offered},
+            available_tokens={"web": 10_000.0},
+            proxy_tokens=2000,
+            target_tokens=20_000,
+        )
+        assert row.agrees == agrees, offered  # though all are within .05 epochs of .02
+
+
 def test_caps_worked_by_hand():
-    caps = availability_caps({"a": 100.0, "b": 20.0, "c": 0.0}, budget_tokens=400, max_epochs=4)
+    caps = availability_caps({"a": 150.0, "b": 20.0, "c": 0.0}, budget_tokens=400, max_epochs=4)
     assert caps == {"a": 1.0, "b": pytest.approx(0.2), "c": 0.0}
 
 
@@ -44,6 +56,8 @@ def test_infeasible_budget_names_caps_and_the_largest_feasible_one():
 def test_the_largest_feasible_budget_is_feasible():
     caps = availability_caps({"a": 100.0, "b": 20.0}, budget_tokens=240, max_epochs=2)
     assert sum(caps.values()) == pytest.approx(1.0)
+    with pytest.raises(ValueError, match=r"sum to 0\.9600 < 1"):
+        availability_caps({"a": 100.0, "b": 20.0}, budget_tokens=250, max_epochs=2)
 
 
 def test_rejects():

@@ -195,6 +195,19 @@ def test_a_state_survives_json_bit_for_bit():
     assert (found.number, found.share, found.absent) == (7, 1 / 3, None)
 
 
+def test_a_matrix_in_fortran_order_comes_back_as_it_was():
+    state = Everything(
+        floats=np.asfortranarray([[1.0, 2.0], [3.0, 4.0]]),
+        ints=np.arange(6).reshape(2, 3).T,
+        flags=np.zeros(1, dtype=bool),
+        number=1,
+        share=0.5,
+    )
+    found = unpack_state(json.loads(json.dumps(pack_state(state))), state)
+    np.testing.assert_array_equal(found.floats, state.floats)
+    np.testing.assert_array_equal(found.ints, state.ints)
+
+
 def test_a_state_of_another_mixer_or_version_is_refused():
     aioli = make("aioli", {"sweeps": 2, "probe_steps": 2, "round_steps": 20})
     packed = pack_state(aioli.initial())

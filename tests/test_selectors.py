@@ -150,6 +150,40 @@ def test_epochs_of_a_run_count_passes_over_the_stream():
         sampler.plan(state, np.ones(1))
 
 
+@pytest.mark.parametrize(("max_epochs", "draws"), [(1, 8), (2, 16), (1.25, 12)])
+def test_no_pool_reaches_beyond_max_epochs(max_epochs, draws):
+    """24 rows in pools of 10: the third pool would judge, and draw, rows of the second epoch."""
+    selector = make("loss_band", SMALL)
+    sampler = Sampler(
+        DOMAINS,
+        OFFERED,
+        seed=1,
+        batch_rows=1,
+        max_epochs=max_epochs,
+        draws_per_row=selector.draws_per_row,
+        pool_rows=selector.pool_rows,
+    )
+    planned, state, judged, rows = sampler.initial(), selector.initial(), [], []
+
+    def measure(domain, number, rows):
+        judged.extend(rows.tolist())
+        return measured(domain, number, rows)
+
+    only_code = np.array([1.0, 0.0])
+    for _ in range(draws):
+        cursors = planned.cursors
+        plan, planned = sampler.plan(planned, only_code)
+        plan, state = select_rows(
+            plan, cursors, sampler=sampler, selector=selector, state=state, measure=measure
+        )
+        rows += plan.rows.tolist()
+    with pytest.raises(ValueError, match=rf"max_epochs .* may be drawn \[{draws}\] times"):
+        sampler.plan(planned, only_code)
+    assert len(judged) == 10 * draws / 4 <= 24 * max_epochs
+    if max_epochs == 1:
+        assert len(set(rows)) == draws  # no row twice
+
+
 # --- the methods
 
 
@@ -175,6 +209,53 @@ def test_loss_band_prefers_its_band():
     )
 
 
+def test_loss_bands_meet_at_their_quantiles():
+    for band, expected in (("low", [0, 1, 2]), ("middle", [3, 4, 5]), ("high", [6, 7, 8])):
+        settings = {"pool_rows": 9, "keep_share": 1 / 3, "focus": 1e12, "band": band}
+        selector = make("loss_band", settings | {"low_quantile": 0.25, "high_quantile": 0.75})
+        assert kept(selector, pool(np.arange(9.0))) == expected  # quantiles 2 and 6
+
+
+def test_a_temperature_is_a_root_of_the_focus():
+    losses = np.random.default_rng(0).normal(size=10)
+    for temperature, focus in ((1e9, 1.0), (0.5, 25.0), (2.0, 5**0.5)):
+        warm = make("loss_band", {**SMALL, "focus": 5.0, "temperature": temperature})
+        plain = make("loss_band", {**SMALL, "focus": focus})
+        for number in range(30):
+            drawn = pool(losses, number=number)
+            assert kept(warm, drawn) == kept(plain, drawn)
+
+
+def test_what_is_kept_is_rounded_and_never_nothing():
+    for share, rows in ((0.25, [3, 1]), (0.24, [2, 1]), (0.04, [1, 1])):
+        selector = make("loss_band", {"pool_rows": 10, "keep_share": share})
+        np.testing.assert_allclose(selector.draws_per_row, np.array(rows) / [10, 5])
+        assert selector.pool_rows.tolist() == [10, 5]
+
+
+def test_noise_is_of_seed_domain_and_pool():
+    losses = np.zeros(10)
+    selector = make("loss_band", SMALL)
+    first = kept(selector, pool(losses))
+    assert kept(selector, pool(losses)) == first
+    others = [kept(selector, pool(losses, number=number)) for number in range(1, 6)]
+    assert any(found != first for found in others)
+    turned = SelectionTask(
+        domains=DOMAINS[::-1], offered_rows=OFFERED[::-1], steps=101, batch_rows=6, seed=4
+    )
+    named = make_selector(SelectorConfig(method="loss_band", settings=SMALL), turned)
+    for number in range(6):  # it goes with the name of the domain, not with its place
+        assert kept(named, pool(losses, domain=1, number=number)) == [first, *others][number]
+    renamed = SelectionTask(
+        domains=("prose", "law"), offered_rows=OFFERED, steps=101, batch_rows=6, seed=4
+    )
+    reseeded = SelectionTask(domains=DOMAINS, offered_rows=OFFERED, steps=101, batch_rows=6, seed=5)
+    for task in (renamed, reseeded):
+        other = make_selector(SelectorConfig(method="loss_band", settings=SMALL), task)
+        found = [kept(other, pool(losses, number=number)) for number in range(6)]
+        assert found != [first, *others]
+
+
 def test_delta_loss_moves_from_fast_to_slow_learnt_rows():
     settings = {"pool_rows": 10, "keep_share": 0.2, "outside_weight": 0.0}
     selector = make("delta_loss", settings)
@@ -188,6 +269,14 @@ def test_delta_loss_moves_from_fast_to_slow_learnt_rows():
     sigmoid = 1 / (1 + np.exp(-10 * (0.3 - 0.5)))
     ends = 1 / (1 + np.exp([5.0, -5.0]))
     assert selector.position(30) == pytest.approx((sigmoid - ends[0]) / (ends[1] - ends[0]))
+
+
+def test_a_window_holds_one_row_at_least():
+    settings = {"pool_rows": 10, "keep_share": 0.1, "window_share": 0.01, "outside_weight": 0.0}
+    for number in range(5):
+        losses = np.array([5.0, 4, 3, 0, 8, 2, 7, 4, 6, 3])
+        found = pool(losses, initial=np.full(10, 9.0), number=number)
+        assert kept(make("delta_loss", settings), found) == [3]
 
 
 def test_delta_loss_of_an_untouched_model_takes_a_window_all_the_same():
@@ -211,7 +300,7 @@ def test_nearest_takes_the_choices_of_the_heldout_rows_in_turns():
 
 
 def test_gradient_similarity_takes_the_best_cosine_over_the_targets():
-    rows = np.array([[9.0, 0], [0.1, 0], [0, -1], [0, 0.2], [1, 1], [-1, 0], [0, 0], [3, 4]])
+    rows = np.array([[9.0, 0], [0.1, 0], [0, -1], [0, 0.2], [1, 1], [-1, 0], [0, 0], [3, -4]])
     rows = np.concatenate([rows, -np.ones((2, 2))])
     gradients = PoolGradients(rows=rows, heldout=np.array([[1.0, 0], [0, -3.0]]))
     settings = {"pool_rows": 10, "keep_share": 0.3}
@@ -219,7 +308,7 @@ def test_gradient_similarity_takes_the_best_cosine_over_the_targets():
     # Towards (1, 0): rows 0 and 1 at cosine 1, then (1, 1) at .71; the length does not matter.
     assert kept(own, pool(gradients=gradients)) == [0, 1, 4]
     both = make("gradient_similarity", {**settings, "targets": {"code": 1.0, "law": 1.0}})
-    assert kept(both, pool(gradients=gradients)) == [0, 1, 2]
+    assert kept(both, pool(gradients=gradients)) == [0, 1, 2]  # (3, -4) is best on average only
     assert own.projected_size == 4096
 
 
@@ -227,11 +316,13 @@ def test_gradient_similarity_takes_the_best_cosine_over_the_targets():
     ("method", "settings", "message"),
     [
         ("loss_band", {"low_quantile": 0.7}, r"low_quantile 0\.7 must be below"),
+        ("loss_band", {"low_quantile": 0.66}, r"low_quantile 0\.66 must be below"),
         ("loss_band", {"band": "top"}, "band"),
         ("loss_band", {"pool_rows": 1}, r"keep_share 0\.5 of pool_rows 1 is all of them"),
         ("delta_loss", {"window": 0.2}, "window: unknown key"),
         ("delta_loss", {"keep_share": 0.0}, "keep_share"),
         ("nearest", {"targets": {"lore": 1.0}}, "must give a value above 0 to some of the domains"),
+        ("nearest", {"targets": {"law": 1.0, "lore": 1.0}}, "to some of the domains code, law"),
         ("gradient_similarity", {"targets": {"law": 0.0}}, "must give a value above 0"),
     ],
 )

@@ -69,6 +69,21 @@ def test_loss_weights_worked_by_hand(strategy, values):
     )
 
 
+def test_delta_is_half_the_range_and_a_small_temperature_does_not_overflow():
+    values = {
+        "linupper": [0, 1, 2, 2],
+        "uniform": [-2, -1, 0, 2],
+        "quadratic": [0, 0.75, 1, 0],
+        "extremes": [2, 1, 0, 2],
+    }
+    for strategy, expected in values.items():
+        weighter = make("loss", {"strategy": strategy, "delta": 2.0})
+        found = weighter.row_weights(weighter.initial(), 0, rows(LOSSES))
+        np.testing.assert_allclose(np.log(found / found[2]), np.array(expected) - expected[2])
+    cold = make("loss", {"strategy": "uniform", "initial_temperature": 1e-4})
+    np.testing.assert_allclose(cold.row_weights(cold.initial(), 0, rows(LOSSES)), [0, 0, 0, 1])
+
+
 def test_loss_weights_of_equal_losses_are_equal():
     found = make("loss").row_weights(make("loss").initial(), 0, rows(np.full(4, 2.5)))
     np.testing.assert_allclose(found, 0.25)
@@ -106,7 +121,7 @@ def test_alignment_at_a_small_temperature_still_tells_rows_apart():
 
 
 def test_alignment_with_targets_counts_only_their_rows():
-    weighter = make("alignment", {"targets": {"law": 2.0}})
+    weighter = make("alignment", {"targets": {"law": 3.0}})
     state = weighter.observe(weighter.initial(), observation(-1, [[3, 0], [0, 5]]))
     np.testing.assert_allclose(state.direction, [0, 1])
 

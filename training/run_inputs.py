@@ -154,6 +154,7 @@ def _sampler(config: RunConfig, num_rows: Ints, selector: Selector | None = None
         max_epochs=config.max_epochs,
         epoch_policy=config.epoch_policy,
         draws_per_row=None if selector is None else selector.draws_per_row,
+        pool_rows=None if selector is None else selector.pool_rows,
     )
 
 

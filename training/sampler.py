@@ -70,6 +70,7 @@ class Sampler:
         max_epochs: float | None = None,
         epoch_policy: Literal["error", "drop", "allow"] = "error",
         draws_per_row: Floats | None = None,
+        pool_rows: Ints | None = None,
     ) -> None:
         """Set what stays the same during a run.
 
@@ -84,6 +85,8 @@ class Sampler:
                 pass the limit and gives its weight to the others, in proportion. "allow" goes on.
             draws_per_row: Share of its stream that each domain draws, shape (D,), in (0, 1]: what a
                 selector leaves. The draws of an epoch are so many fewer. None: all of it.
+            pool_rows: Rows of each domain's stream that a selector judges together, shape (D,).
+                A pool that reaches beyond max_epochs is not begun. None: 1.
 
         Raises:
             ValueError: A domain without rows or twice, or a number out of range.
@@ -114,6 +117,7 @@ class Sampler:
         self._stretches: dict[int, tuple[int, Ints]] = {}
         self._seed = seed
         self._max_epochs = max_epochs
+        self._limits = self._count_limits(pool_rows)
         self._policy = epoch_policy
         self._subset_keys = np.array(
             [permutation_key(seed, name, "subset") for name in domains], dtype=np.uint64
@@ -184,18 +188,16 @@ class Sampler:
         applied = weights
         while True:
             counts, carry = apportion(applied, self.batch_rows, state.carry)
-            if self._max_epochs is None or self._policy == "allow":
+            if self._limits is None or self._policy == "allow":
                 return applied, counts, carry
-            # A product such as 4.35 * 100 may lie a rounding error below its whole number.
-            limits = np.floor(self._max_epochs * self.epoch_draws * (1 + _ROUNDING))
-            over = (state.cursors + counts > limits) & (counts > 0)
+            over = (state.cursors + counts > self._limits) & (counts > 0)
             if not over.any():
                 return applied, counts, carry
             names = [name for name, flag in zip(self.domains, over, strict=True) if flag]
             if self._policy == "error":
                 raise ValueError(
                     f"domains {names} would pass max_epochs {self._max_epochs}: they may be drawn "
-                    f"{limits[over].astype(int).tolist()} times; lower their weights, raise "
+                    f"{self._limits[over].tolist()} times; lower their weights, raise "
                     "max_epochs or set epoch_policy to drop or allow"
                 )
             left = np.where(over, 0.0, applied)
@@ -205,6 +207,15 @@ class Sampler:
                     "train fewer steps, raise max_epochs or set epoch_policy to allow"
                 )
             applied = left / left.sum()
+
+    def _count_limits(self, pool_rows: Ints | None) -> Ints | None:
+        """Draws of each domain that max_epochs allows, shape (D,): those of whole pools."""
+        if self._max_epochs is None:
+            return None
+        sizes = np.ones_like(self.offered_rows) if pool_rows is None else pool_rows
+        # A product such as 4.35 * 100 may lie a rounding error below its whole number.
+        pools = np.floor(self._max_epochs * self.offered_rows / sizes * (1 + _ROUNDING))
+        return np.rint(pools * sizes * (self.epoch_draws / self.offered_rows)).astype(np.int64)
 
     def _locate(self, domain: int, places: Ints) -> tuple[Ints, Ints]:
         """Rows and epochs of places in the stream of one domain, in any order."""

@@ -79,6 +79,11 @@ class PoolSelector:
         return 0
 
     @property
+    def pool_rows(self) -> Ints:
+        """P of each domain, shape (D,)."""
+        return self._sizes.copy()
+
+    @property
     def draws_per_row(self) -> Floats:
         """K / P of each domain, shape (D,)."""
         return np.asarray(self._kept / self._sizes)

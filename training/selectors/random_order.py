@@ -37,6 +37,11 @@ class RandomOrder:
         return frozenset()
 
     @property
+    def pool_rows(self) -> Ints:
+        """Each row is judged alone."""
+        return np.ones(self._num_domains, dtype=np.int64)
+
+    @property
     def draws_per_row(self) -> Floats:
         """All of it."""
         return np.ones(self._num_domains)

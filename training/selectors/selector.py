@@ -107,6 +107,11 @@ class Selector(Protocol):
         ...
 
     @property
+    def pool_rows(self) -> Ints:
+        """P of each domain, shape (D,)."""
+        ...
+
+    @property
     def draws_per_row(self) -> Floats:
         """K / P of each domain, shape (D,): rows drawn from each row of the stream."""
         ...
