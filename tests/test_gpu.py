@@ -35,8 +35,8 @@ def test_peak_by_the_name_of_the_card(monkeypatch, card, peak):
     assert gpu._peak() == peak
 
 
-def test_a_small_model_goes_all_the_way(capsys, monkeypatch, tmp_path):
-    scale = replace(gpu.TINY, skipped_steps=1, timed_steps=14)
+def test_a_small_model_goes_all_the_way(capsys, monkeypatch):
+    scale = replace(gpu.TINY, skipped_steps=1, timed_steps=16)
     monkeypatch.setattr(gpu, "TINY", scale)
     monkeypatch.setattr(
         "sys.argv", ["gpu", "--tiny", "--peak", "1e6", "--seconds", "0", "--commit", "abc"]
