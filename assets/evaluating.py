@@ -87,6 +87,7 @@ def evaluations(
 ) -> dg.MaterializeResult[None]:
     """Loss, perplexity and bits per byte of one trained model on all held-out text, by domain."""
     from training.model import load_model
+    from training.run_session import choose_device
     from training.scoring import score_domains
 
     run = TRAINING_RUNS[context.partition_key]
@@ -98,6 +99,7 @@ def evaluations(
             load_model(trained.folder / "final"),
             {domain: artifact.folder / "heldout" for domain, artifact in shards.items()},
             context_tokens=PRESET.target.model.context_tokens,
+            device=choose_device("auto"),
         )
         table = pl.DataFrame(
             [

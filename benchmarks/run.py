@@ -17,8 +17,6 @@ mosaicml-streaming`, `pip install litdata`, `pip install grain`; name each with 
 import argparse
 import os
 import platform
-import re
-import subprocess
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,6 +24,7 @@ from pathlib import Path
 from benchmarks import (
     deduplication,
     engine,
+    gpu,
     known_data,
     laws,
     lightgbm_law,
@@ -34,10 +33,10 @@ from benchmarks import (
     skills,
     tokens,
 )
-from benchmarks.comparison import ROOT, Family, Inputs
+from benchmarks.comparison import Family, Inputs
 from benchmarks.laws import PUBLISHED_RUNS
+from benchmarks.results_page import RESULTS, commit, read_sections, section, write_page
 
-RESULTS = ROOT / "benchmarks" / "RESULTS.md"
 FAMILIES: dict[str, Callable[[Inputs], Family]] = {
     "tokens": tokens.measure,
     "preparation": preparation.measure,
@@ -48,53 +47,22 @@ FAMILIES: dict[str, Callable[[Inputs], Family]] = {
     "laws and LightGBM": lightgbm_law.measure,
     "known data": known_data.measure,
     "skill graph": skills.measure,
+    gpu.SECTION: gpu.measure,
 }
 """Name of a section -> what measures it. Adding one: a file, a line here."""
-_HEAD = """# Results
-
-Written by `make bench`; do not edit. Rates are per processor second of one thread, ratios are of
-paired turns (median, least to largest).
-"""
 
 
-def section(family: Family, circumstances: str) -> str:
-    """Write the body of a section: when and on what, the table, the findings, the notes."""
-    lines = [circumstances]
-    if family.rows:
-        lines += ["", "| step | here | peer | ratio |", "|---|---|---|---|"]
-        lines += [row.row() for row in family.rows]
-    if family.findings:
-        lines += ["", *(f"- {finding}" for finding in family.findings)]
-    for note in family.notes:
-        lines += ["", note]
-    return "\n".join(lines)
-
-
-def read_sections(text: str) -> dict[str, str]:
-    """Part a page into its sections: heading -> body."""
-    parts = re.split(r"^## (.+)$", text, flags=re.MULTILINE)[1:]
-    return {name: body.strip() for name, body in zip(parts[::2], parts[1::2], strict=True)}
-
-
-def write_page(sections: Mapping[str, str]) -> str:
-    """Write all sections in the order of the families; those of no family any more are left out."""
-    known = [name for name in FAMILIES if name in sections]
-    return "\n".join([_HEAD, *(f"## {name}\n\n{sections[name]}\n" for name in known)])
+def known_sections(sections: Mapping[str, str]) -> dict[str, str]:
+    """Put sections into the order of the families; those of no family any more are left out."""
+    return {name: sections[name] for name in FAMILIES if name in sections}
 
 
 def _circumstances(inputs: Inputs) -> str:
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.strip()
     corpora = inputs.corpora
     text = "fixture corpora" if corpora is None else f"corpora in a folder named {corpora.name}"
     runs = "generated runs" if inputs.reference is None else "published runs"
     return (
-        f"{datetime.now(UTC):%Y-%m-%d}, commit {commit}, {text}, {runs}, {os.cpu_count()} cores "
+        f"{datetime.now(UTC):%Y-%m-%d}, commit {commit()}, {text}, {runs}, {os.cpu_count()} cores "
         f"{platform.machine()}, Python {platform.python_version()}"
     )
 
@@ -143,7 +111,7 @@ def main() -> None:
             print(f"{name}\n{sections[name]}\n", flush=True)
         else:
             print(f"{name}: not measured. {' '.join(family.notes)}\n", flush=True)
-    RESULTS.write_text(write_page(sections))
+    RESULTS.write_text(write_page(known_sections(sections)))
 
 
 if __name__ == "__main__":

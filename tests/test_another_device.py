@@ -127,7 +127,7 @@ def test_an_evaluation_without_memory_names_the_checkpoint(tiny_run, tmp_path, m
         return evaluate(*arguments)
 
     monkeypatch.setattr(loop, "evaluate_domains", full)
-    with pytest.raises(loop.OutOfMemory, match=r"on cpu while .* step-00000005\. "):
+    with pytest.raises(loop.OutOfMemory, match=r"on cpu while .*step-00000005\. "):
         loop.train(tiny_run, tmp_path)
 
 

@@ -185,6 +185,16 @@ def test_gpus_are_counted_without_torch(monkeypatch, tmp_path, visible, gpus):
     assert base.count_gpus() == gpus
 
 
+def test_gpus_are_counted_by_their_devices_where_the_driver_is_hidden(monkeypatch, tmp_path):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(base, "GPUS_OF_LINUX", tmp_path / "hidden")
+    monkeypatch.setattr(base, "DEVICE_FILES", tmp_path)
+    assert base.count_gpus() == 0
+    for name in ("nvidia0", "nvidia1", "nvidiactl", "nvidia-uvm"):
+        (tmp_path / name).touch()
+    assert base.count_gpus() == 2
+
+
 def test_slots_are_gpus_divided_by_the_processes_of_a_training(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2,3")
     assert LocalLauncher().slots == 4

@@ -179,7 +179,8 @@ class ExecutionConfig:
 
     micro_rows: Count | None = None
     """Rows of one forward pass on one device; gradients accumulate over the passes of a batch.
-    None: as many as a fixed amount of memory for the logits allows."""
+    None: on a CPU as many as a fixed amount of memory for the logits allows, on CUDA as many as
+    half of the device's memory should hold (training.pass_memory)."""
     compile: bool = False
     """Compile the model with torch.compile: seconds to minutes at the start, then faster steps."""
     parallel: Literal["ddp", "fsdp"] = "ddp"

@@ -22,6 +22,7 @@ from transformers import PreTrainedModel
 from training.arrays import Floats, Ints
 from training.config import ExecutionConfig
 from training.model import rows_per_pass, set_precision, split_rows, token_losses
+from training.pass_memory import even_parts, rows_that_fit
 from training.ranks import ALONE, Ranks
 from training.scoring import to_device
 from training.shards import StoredTokens
@@ -64,11 +65,9 @@ class Engine:
         how = execution or ExecutionConfig()
         self.device = device
         self.ranks = ranks
-        self.limit = how.micro_rows or rows_per_pass(
-            context_tokens, model.config.vocab_size, device=device, compiled=how.compile
-        )
-        """Rows of one forward pass, at most."""
         self._bfloat16 = precision == "bfloat16" or (precision == "auto" and device.type == "cuda")
+        self.limit = how.micro_rows or self._rows_of_a_pass(model, context_tokens, how)
+        """Rows of one forward pass, at most."""
         self.model = self.adopt(model).train()
         self._scored = _TokenLosses(self.model)
         self._trained: nn.Module = self._scored
@@ -90,6 +89,24 @@ class Engine:
             for module in {self._scored, self._trained}:
                 module.compile(dynamic=False)  # in place: the parameters keep their names
 
+    def _rows_of_a_pass(
+        self, model: PreTrainedModel, context_tokens: int, how: ExecutionConfig
+    ) -> int:
+        vocab_size = model.config.vocab_size
+        if self.device.type != "cuda":
+            return rows_per_pass(
+                context_tokens, vocab_size, device=self.device, compiled=how.compile
+            )
+        return rows_that_fit(
+            model,
+            vocab_size=vocab_size,
+            context_tokens=context_tokens,
+            memory_bytes=torch.cuda.get_device_properties(self.device).total_memory,
+            value_bytes=2 if self._bfloat16 else 4,
+            compiled=how.compile,
+            processes=self.ranks.size if how.parallel == "fsdp" else 1,
+        )
+
     def adopt(self, model: PreTrainedModel) -> PreTrainedModel:
         """Move another model to the device and let it compute in the precision of the run."""
         moved: PreTrainedModel = model.to(self.device)
@@ -98,9 +115,8 @@ class Engine:
 
     def parts(self, rows: StoredTokens) -> tuple[Tensor, ...]:
         """Divide this rank's rows, shape (n, T + 1), into those of one forward pass each."""
-        return split_rows(
-            to_device(rows, self.device), self.model.config.vocab_size, limit=self.limit
-        )
+        limit = even_parts(len(rows), self.limit) if self._compiled else self.limit
+        return split_rows(to_device(rows, self.device), self.model.config.vocab_size, limit=limit)
 
     def one_part(self, batch_rows: int) -> bool:
         """Whether every rank runs a batch of B rows in one part."""

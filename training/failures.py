@@ -10,7 +10,6 @@ from training.run_session import RunSession
 from training.sampler import BatchPlan
 from training.training_step import StepMeasures, describe_batch
 
-
 _MEMORY_WORDS = (
     "DefaultCPUAllocator: can't allocate memory",
     "CUDA out of memory",

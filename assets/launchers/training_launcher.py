@@ -8,6 +8,7 @@ import dagster as dg
 
 RUN_MODULE = "training.run"
 GPUS_OF_LINUX = Path("/proc/driver/nvidia/gpus")
+DEVICE_FILES = Path("/dev")
 
 
 class TrainingLauncher(dg.ConfigurableResource):  # type: ignore[type-arg]  # generic over itself
@@ -53,7 +54,10 @@ def count_gpus() -> int:
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
         return len([name for name in visible.split(",") if name.strip() not in ("", "-1")])
-    return len(list(GPUS_OF_LINUX.iterdir())) if GPUS_OF_LINUX.is_dir() else 0
+    if GPUS_OF_LINUX.is_dir():
+        return len(list(GPUS_OF_LINUX.iterdir()))
+    # A sandbox may show the devices and not what the driver says of them.
+    return len(list(DEVICE_FILES.glob("nvidia[0-9]*")))
 
 
 def local_slots(processes: int = 1) -> int:
