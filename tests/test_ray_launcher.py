@@ -27,13 +27,17 @@ context = ray.init(
     log_to_driver=False, logging_level="error",
 )
 address = "http://" + context.dashboard_url
-client, job = JobSubmissionClient(address), None
-while job is None:  # what takes jobs is up later than the rest
+client = JobSubmissionClient(address)
+for _ in range(30):  # what takes jobs is up later than the rest
     try:
-        job = client.submit_job(entrypoint="true")
-    except RuntimeError:
-        pass
-print("dashboard", address, flush=True)
+        client.submit_job(entrypoint="true")
+    except RuntimeError as error:
+        print(error, flush=True)
+    else:
+        print("dashboard", address, flush=True)
+        break
+else:
+    sys.exit("no job was taken")
 sys.stdin.read()
 """
 
@@ -49,7 +53,13 @@ def address():
         stderr=subprocess.DEVNULL,
         text=True,
     ) as cluster:
-        line = next(line for line in cluster.stdout if line.startswith("dashboard "))
+        lines = []
+        for line in cluster.stdout:
+            lines.append(line)
+            if line.startswith("dashboard "):
+                break
+        else:
+            pytest.fail(f"is another Ray running on this machine? {''.join(lines)}")
         yield line.split()[1]
         cluster.stdin.close()
 
