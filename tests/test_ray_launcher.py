@@ -28,7 +28,7 @@ context = ray.init(
 )
 address = "http://" + context.dashboard_url
 client = JobSubmissionClient(address)
-for _ in range(30):  # what takes jobs is up later than the rest
+for _ in range(6):  # what takes jobs is up later than the rest
     try:
         client.submit_job(entrypoint="true")
     except RuntimeError as error:
