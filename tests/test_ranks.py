@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import signal
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -105,33 +106,51 @@ def _work_on_many(configs):
             train(load_run_config(path), path.with_suffix(""), ranks=ranks)
 
 
+def _stop_and_go_on(path):
+    """What a rank does that trains a run at one go and then once more with a stop."""
+    from training.ranks import join_ranks
+    from training.run_file import load_run_config
+
+    with join_ranks(os.environ, device="cpu") as ranks:
+        config, asked = load_run_config(path), iter(range(100))
+        train(config, path.with_name("whole"), ranks=ranks)
+        cut = path.with_name("cut")
+        assert not train(config, cut, ranks=ranks, should_stop=lambda: next(asked) >= 7).finished
+        train(config, cut, ranks=ranks)
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _forkserver():
     """Ranks as torchrun starts them, by its agent, but from a process that has torch imported."""
     multiprocessing.set_forkserver_preload(["training.loop", "training.ranks"])
 
 
-def _start(folder, write_run, runs, *, kill_at=None):
-    """Train runs, given by name, with two ranks; with kill_at one run, of which a rank dies."""
+def _torchrun(name, *, size=2, max_restarts=0):
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
     settings = LaunchConfig(
         min_nodes=1,
         max_nodes=1,
-        nproc_per_node=2,
+        nproc_per_node=size,
         rdzv_backend="c10d",
         rdzv_endpoint="localhost:0",
-        run_id=next(iter(runs)),
-        max_restarts=0 if kill_at is None else 1,
+        run_id=name,
+        max_restarts=max_restarts,
         monitor_interval=0.1,
         start_method="forkserver",
     )
+    return partial(elastic_launch, settings)
+
+
+def _start(folder, write_run, runs, *, kill_at=None):
+    """Train runs, given by name, with two ranks; with kill_at one run, of which a rank dies."""
+    launch = _torchrun(next(iter(runs)), max_restarts=0 if kill_at is None else 1)
     paths = [write_run(run, folder / f"{name}.json") for name, run in runs.items()]
     if kill_at is None:
-        elastic_launch(settings, _work_on_many)(paths)
+        launch(_work_on_many)(paths)
     else:
         (path,) = paths
-        elastic_launch(settings, _work)(path, path.with_suffix(""), kill_at)
+        launch(_work)(path, path.with_suffix(""), kill_at)
 
 
 def losses(out):
@@ -250,3 +269,11 @@ def test_a_killed_rank_is_restarted_to_the_same_bits(alone, together, tmp_path, 
     assert (last["step"], last["steps"]) == (24, 14)  # the second attempt went on from step 10
     for name in ("final/model.safetensors", "metrics.jsonl", "result.json"):
         assert (tmp_path / "cut" / name).read_bytes() == (together / "plain" / name).read_bytes()
+
+
+def test_three_ranks_that_were_stopped_go_on_to_the_same_bits(tiny_run, tmp_path, write_run):
+    """From three on, a sum depends on the order in which DDP packs gradients: it must not move."""
+    short = replace(tiny_run, schedule=replace(tiny_run.schedule, steps=12))
+    _torchrun("three", size=3)(_stop_and_go_on)(write_run(short, tmp_path / "run.json"))
+    for name in ("final/model.safetensors", "metrics.jsonl", "result.json"):
+        assert (tmp_path / "cut" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()

@@ -84,6 +84,7 @@ class Engine:
                 forward_sync_buffers=False,
                 gradient_as_bucket_view=True,
             )
+            self._settle_exchange(context_tokens)
         self._compiled = how.compile
         if how.compile:
             for module in {self._scored, self._trained}:
@@ -167,6 +168,20 @@ class Engine:
         share = self.ranks.share(len(rows))
         scored: Floats = losses.double().cpu().numpy() / (rows.shape[1] - 1)
         return self.gather(scored[: share.stop - share.start], len(rows))
+
+    def _settle_exchange(self, context_tokens: int) -> None:
+        """Let DDP choose now how it packs gradients, which it does after its first exchange.
+
+        Three ranks and more add a gradient up in an order that depends on its place in the pack. So
+        the first step of a resumed run would round unlike that of one that was not stopped.
+        """
+        self.model.eval()  # draws no random numbers
+        for _ in range(2):  # it packs anew at the start of the second pass
+            row = torch.zeros((1, context_tokens + 1), dtype=torch.int64, device=self.device)
+            losses, _hidden = self._trained(row, False)
+            torch.autograd.backward(losses.sum())
+        self.model.train()
+        self.model.zero_grad(set_to_none=True)
 
     def _own_rows(self, num_rows: int) -> Ints:
         """Return which rows to score here.

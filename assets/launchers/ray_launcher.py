@@ -43,10 +43,12 @@ class RayLauncher(ClusterLauncher):
     def launch(self, context: dg.AssetExecutionContext, *, config_file: Path, out: Path) -> None:
         """Run the job to its end; an interrupted step stops it."""
         from dagster_ray import PipesRayJobClient
+        from ray.exceptions import RayError
 
         name = f"mixwright-{uuid4().hex}"
         # RuntimeError: the job failed, or a request did. OSError: the cluster is out of reach.
-        with self.watching(context, out=out, failures=(RuntimeError, OSError)) as reader:
+        failures = (RuntimeError, OSError, RayError)
+        with self.watching(context, out=out, failures=failures) as reader:
             client = PipesRayJobClient(
                 address=self.address, message_reader=reader, poll_interval=self.poll_seconds
             )
