@@ -68,6 +68,8 @@ def _open(run: str, preset: str | None) -> "TracedRun":
 
     if Path(run).is_dir():
         return TracedRun.open(Path(run))
+    if len(Path(run).parts) > 1:
+        raise ValueError(f"{run}: no such folder; name the folder of a run, or a run of the lake")
     from orchestration.cli import choose_preset
 
     choose_preset(preset)

@@ -81,7 +81,8 @@ def _print(shown: "list[MethodDoc]") -> None:
         if method.source is not None:
             console.print(Text(f"  {method.source}", style="dim"))
         if method.settings:
-            table = Table("setting", "default", "allowed", "meaning", pad_edge=True)
+            table = Table("setting", "default", "allowed", pad_edge=True)
+            table.add_column("meaning", overflow="fold")
             for setting in method.settings:
                 default = "required" if setting.required else json.dumps(setting.default)
                 table.add_row(

@@ -11,11 +11,12 @@ from orchestration.pages import picture, write_page
 PAGE = "report.html"
 
 
-def write_run_page(folder: Path) -> Path | None:
+def write_run_page(folder: Path, *, exit_code: int = 0) -> Path | None:
     """Write report.html into the folder of a run; None, and nothing, before its first step.
 
     Args:
         folder: Holds config.json, metrics.jsonl and, if the run is finished, result.json.
+        exit_code: With which the training ended (training.run).
 
     Returns:
         The absolute path of the page.
@@ -35,6 +36,7 @@ def write_run_page(folder: Path) -> Path | None:
         "config": config,
         "settings": (folder / RUN_CONFIG_FILE).read_text(),
         "result": result,
+        "exit_code": exit_code,
         "steps": last["step"],
         "tokens": last["tokens"],
         "picture_of_losses": picture(draw_losses(metrics)),

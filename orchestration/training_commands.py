@@ -110,7 +110,7 @@ def _train(run: "RunConfig", out: Path, *, as_json: bool) -> int:
         return 2
     if not _leads():
         return code
-    page = write_run_page(out)
+    page = write_run_page(out, exit_code=code)
     if code == 0:
         text = (out / RESULT_FILE).read_text()
         if as_json:

@@ -250,6 +250,20 @@ def test_sampling_weights_legend_reads_like_the_stack(drawn):
     assert legend == ["prose", "code"]
 
 
+def test_a_run_of_one_step_is_seen(drawn):
+    """A line or an area through one point would have no length."""
+    plots.plot_training_losses([1], [2.5], {"code": [2.0]})
+    left, right = drawn[0].axes
+    assert [line.get_marker() for line in (*left.lines, *right.lines)] == ["o", "o"]
+    plots.plot_sampling_weights([1], {"code": [0.5], "prose": [0.5]})
+    axes = drawn[1].axes[0]
+    assert axes.get_xlim() == (0.5, 1.5)
+    assert [float(np.ptp(area.get_paths()[0].vertices[:, 0])) for area in axes.collections] == [
+        1,
+        1,
+    ]
+
+
 def test_ticks_between_whole_percentages_keep_their_decimal(drawn):
     CASES["plan"][0]()
     formatter = drawn[0].axes[0].xaxis.get_major_formatter()

@@ -149,6 +149,12 @@ def test_bad_input_is_one_line(run_folder, arguments, message):
     assert (result.exit_code, result.stderr) == (2, f"error: {message}\n")
 
 
+def test_a_path_that_is_not_there_is_no_run_of_the_lake(tmp_path):
+    result = invoke(tmp_path / "gone", "--step", 1)
+    assert result.exit_code == 2
+    assert result.stderr.startswith(f"error: {tmp_path}/gone: no such folder; ")
+
+
 @pytest.fixture
 def lake(tmp_path, tiny_run, run_folder):
     """A lake with the shards of the run and the run, as the assets publish them."""

@@ -186,7 +186,7 @@ def test_a_token_beyond_the_vocabulary_is_told_with_its_row(tmp_path):
     tokens.tofile(tmp_path / "00000.tok")
     shards = TokenShards.open(tmp_path)
     assert shards.rows(np.array([0, 2]), 5).shape == (2, 6)
-    with pytest.raises(ValueError, match="row 3 of 5 tokens holds the token 300.*below 300"):
+    with pytest.raises(ValueError, match=r"row 3 of 5 tokens holds the token 300.*below 300"):
         shards.rows(np.array([0, 3]), 5)
 
 

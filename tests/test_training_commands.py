@@ -200,6 +200,22 @@ def test_no_page_before_the_first_step(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_the_page_tells_what_a_proxy_learnt(run_file, tmp_path):
+    more = ("--set", "mixer={method: doge, settings: {every_steps: 2}}")
+    assert invoke(run_file, "--out", tmp_path / "out", *more).exit_code == 0
+    assert '<th class="n">learned</th>' in (tmp_path / "out/report.html").read_text()
+
+
+def test_the_page_of_a_run_that_diverged_promises_no_continuation(run_file, tmp_path):
+    result = invoke(run_file, "--out", tmp_path / "out", "--set", "schedule.max_grad_norm=1e-9")
+    assert (result.exit_code, "step 1: loss" in result.stderr) == (65, True)
+    result = invoke(run_file, "--out", tmp_path / "two", "--set", "schedule.peak_lr=1e30")
+    assert result.exit_code == 65
+    page = (tmp_path / "two/report.html").read_text()
+    assert "with exit code 65" in page
+    assert "continues it" not in page
+
+
 def report(step, heldout=None):
     return StepReport(
         step=step,

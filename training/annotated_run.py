@@ -36,6 +36,9 @@ HEAD = """\
 # A domain with shards in train/ and heldout/ is evaluated on the latter, any other on its last rows
 # (evaluation.heldout_share), which are then not trained on.
 # All vectors over domains are in the order of the sorted names.
+#
+# To train a saved model further, let `model` be only its folder and the length of a row:
+#   model: {folder: runs/first/final, context_tokens: 128}
 """
 _WIDTH = 100
 

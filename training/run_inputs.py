@@ -78,8 +78,8 @@ def open_run_inputs(config: RunConfig) -> RunInputs:
 
     Raises:
         ValueError: Shards are missing, truncated, too short for one row, made by different
-            tokenizers or the same in two domains; mixer, weighter or selector refuse their settings; or the run that
-            weights_from names learnt no weights.
+            tokenizers or the same in two domains; mixer, weighter or selector refuse their
+            settings; or the run that weights_from names learnt no weights.
     """
     domains = tuple(config.domains)
     folders = [Path(folder) for folder in config.domains.values()]

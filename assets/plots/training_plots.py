@@ -54,10 +54,12 @@ def plot_training_losses(
     """
     window = 2 * round(WINDOW_SHARE * len(steps) / 2) + 1
     smooth = f"running mean of {window} steps" if window > 1 else "each step"
+    dot = "o" if len(steps) == 1 else None  # a line through one point has no length
     with style.sheet(10, 3.6, columns=2) as (figure, (left, right)):
-        left.plot(steps, losses, color=style.LIGHT, linewidth=0.8, label="each step")
+        if window > 1:
+            left.plot(steps, losses, color=style.LIGHT, linewidth=0.8, label="each step")
         mean = running_mean(np.asarray(losses, dtype=np.float64), window)
-        left.plot(steps, mean, color=style.ACCENT, linewidth=1.6, label=smooth)
+        left.plot(steps, mean, color=style.ACCENT, linewidth=1.6, label=smooth, marker=dot)
         left.legend(loc="upper right")
         left.set(title="Training loss", xlabel="step", ylabel="loss (nats per token)")
         for index, (name, values) in enumerate(by_domain.items()):
@@ -69,6 +71,7 @@ def plot_training_losses(
                 color=look.colour,
                 linestyle=look.dash,
                 linewidth=1.3,
+                marker=dot,
                 label=style.plain_name(name),
             )
             if heldout:
@@ -81,6 +84,7 @@ def plot_training_losses(
         _legend_beside(right)
         for axes in (left, right):
             axes.grid(axis="both")
+            axes.locator_params(axis="x", integer=True)
         return style.as_png(figure)
 
 
@@ -98,9 +102,14 @@ def plot_sampling_weights(
     """
     with style.sheet(8.6, 3.4) as (figure, (axes,)):
         looks = [style.series_look(index) for index in range(len(weights))]
+        if len(steps) == 1:  # as wide as the step
+            places = [steps[0] - 0.5, steps[0] + 0.5]
+            heights = [[*values, *values] for values in weights.values()]
+        else:
+            places, heights = list(steps), list(weights.values())
         areas = axes.stackplot(
-            steps,
-            list(weights.values()),
+            places,
+            heights,
             labels=[style.plain_name(name) for name in weights],
             colors=[look.colour for look in looks],
             edgecolor="white",
@@ -110,8 +119,7 @@ def plot_sampling_weights(
         for area, look in zip(areas, looks, strict=True):
             area.set_hatch(look.hatch)
         axes.set(title=title or "Sampling weights", xlabel="step", ylabel="weight", ylim=(0, 1))
-        if len(steps) > 1:
-            axes.set_xlim(steps[0], steps[-1])
+        axes.set_xlim(places[0], places[-1])
         axes.locator_params(axis="x", integer=True)
         style.percentages(axes.yaxis)
         _legend_beside(axes, reverse=True)
