@@ -17,13 +17,14 @@ from assets.lake import Artifact, Lake, publishing, write_json
 from assets.mixing import admitted_runs, exclusion_table, finished_proxies, mixing_law
 from assets.partitions import DOMAINS, OWNERS, PRESET, offer_runs, transfer_run_partitions
 from assets.pictures import picture
-from assets.plots import Estimate, plot_swarm, plot_transfer
+from assets.plots import plot_swarm
 from assets.presets import RunShape, TransferStudy, config_digest
 from assets.proxies import proxy_runs, swarm
 from assets.run_configs import proxy_config, shard_digests, token_artifacts
 from assets.small_trainings import small_run_metadata, train_small
 from assets.tables import table_metadata
 from assets.tokens import token_shards
+from assets.transfer_pictures import draw_transfer
 from training.arrays import Floats
 from training.fitted_laws import FittedLaws
 from training.run_table import Exclusion, RunTable
@@ -217,26 +218,8 @@ def _metadata(
             )
         ),
         "excluded_runs": table_metadata(exclusion_table(excluded)),
-        "picture": picture(_draw(found)),
+        "picture": picture(draw_transfer(found)),
     }
-
-
-def _draw(found: ScaleTransfer) -> bytes:
-    level = found.average_level
-    names = {"average": found.runs.average, **found.runs.per_domain}
-    ranks = [
-        Estimate(name=name, value=one.rank.value, low=one.rank.low, high=one.rank.high)
-        for name, one in names.items()
-        if one.rank is not None
-    ]
-    levels = {"average": level, **found.level}
-    return plot_transfer(
-        found.predicted_nats,
-        found.actual_nats,
-        correction=(level.offset_nats, level.slope),
-        ranks=ranks,
-        errors={name: (one.before_nats, one.after_nats) for name, one in levels.items()},
-    )
 
 
 @dg.asset_check(

@@ -14,6 +14,7 @@ from training.law_evidence import TargetEvidence
 from training.law_gate import LawVerdict
 from training.predictions import PredictionReport
 from training.proposal import Proposal
+from training.scale_transfer import ScaleTransfer
 from training.shard_format import read_manifest
 
 
@@ -124,6 +125,16 @@ class LawFinding:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class TransferFinding:
+    """What the study of a larger scale found: content of transfer.json."""
+
+    study: ScaleTransfer
+    """Ranks and level at the larger scale."""
+    gate: LawVerdict
+    """Whether the ranking held."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class PlanFinding:
     """The training plan: content of plan.json. Dicts are keyed by domain."""
 
@@ -228,6 +239,18 @@ def read_law_predictions(lake: Lake) -> pl.DataFrame | None:
     """Held-out predictions of the proxies: run_id, eval_domain, observed_nats, predicted_nats."""
     law = lake.find("mixing_law")
     return None if law is None else pl.read_parquet(law.folder / "predictions.parquet")
+
+
+def read_transfer(lake: Lake) -> TransferFinding | None:
+    """The current study of a larger scale."""
+    found = lake.find("law_transfer")
+    if found is None:
+        return None
+    content = found.json("transfer.json")
+    return TransferFinding(
+        study=TypeAdapter(ScaleTransfer).validate_python(content),
+        gate=TypeAdapter(LawVerdict).validate_python(content["gate"]),
+    )
 
 
 def read_plan(lake: Lake) -> PlanFinding | None:

@@ -10,6 +10,7 @@ import polars as pl
 
 from assets import plots
 from assets.lake import WHOLE, Lake
+from assets.transfer_pictures import draw_transfer
 from orchestration import findings
 from orchestration.findings import LawFinding
 from orchestration.label_findings import read_labels
@@ -128,6 +129,21 @@ def law_section(lake: Lake) -> Section:
             )
         ),
         "fit_picture": _fit_picture(law, predictions),
+        "transfer": _transfer(lake),
+    }
+
+
+def _transfer(lake: Lake) -> Section | None:
+    """What mixtures trained at a larger scale say of the law; None without a study."""
+    found = findings.read_transfer(lake)
+    if found is None:
+        return None
+    study = found.study
+    return {
+        "gate": found.gate,
+        "study": study,
+        "levels": {"mean of the domains": study.average_level, **study.level},
+        "picture": picture(draw_transfer(study)),
     }
 
 

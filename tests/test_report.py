@@ -2,14 +2,19 @@ import json
 import re
 import shutil
 import struct
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from assets.lake import Lake, write_json
 from assets.plots import plot_style
 from orchestration.report import write_report
+from training.fitted_laws import FittedLaws
+from training.run_table import RunTable
+from training.scale_transfer import TransferGateConfig, judge_transfer, measure_scale_transfer
 
 PARTS = (
     "data",
@@ -98,6 +103,30 @@ def test_differences_are_paired_with_interval_and_verdict(report_lake):
     # differences of aioli: -0.102, -0.100, -0.098; sd 0.002, reach 4.302653 * 0.002 / sqrt(3)
     assert "-0.100 [-0.105, -0.095] better" in page.text
     assert "-0.040 [-0.164, 0.084] not significant" in page.text
+
+
+def test_what_a_larger_scale_says_stands_with_the_law(report_lake):
+    assert "At a larger scale" not in read(report_lake)[1].text
+    laws = FittedLaws.from_json(report_lake.artifact("mixing_law").json("law.json"))
+    weights = np.random.default_rng(1).dirichlet(np.ones(3), size=5)
+    small = RunTable(
+        run_ids=tuple("abcde"),
+        weights=weights,
+        losses=laws.predict(weights),
+        domains=laws.domains,
+        eval_domains=laws.eval_domains,
+    )
+    large = replace(small, losses=small.losses - 0.4)
+    study = measure_scale_transfer(laws, small, large, realised=weights)
+    draft = report_lake.draft_folder("law_transfer", None)
+    verdict = judge_transfer(study, TransferGateConfig())
+    write_json(draft / "transfer.json", {**study.to_json(), "gate": verdict.to_json()})
+    report_lake.publish(draft, asset="law_transfer", partition=None, recipe={})
+    html, page = read(report_lake)
+    assert "At a larger scale passed 5 mixtures of the swarm were trained again" in page.text
+    assert "of the law's predictions 1.00 [1.00, 1.00]" in page.text
+    assert "mean of the domains 0.400 0.000 -0.400 1.00" in page.text
+    assert html.count("<figure>") == 12
 
 
 def test_report_asks_no_server_for_anything(report_lake):

@@ -53,6 +53,7 @@ def plot_transfer(
         middle.set(
             title="Rank between the scales", xlabel="Spearman, 90 % interval", xlim=(-1.05, 1.05)
         )
+        middle.set_xticks([-1, -0.5, 0, 0.5, 1])
         style.name_rows(middle, [one.name for one in ranks])
         rows = np.arange(len(errors))
         before, after = np.array(list(errors.values())).T
@@ -61,6 +62,6 @@ def plot_transfer(
         right.scatter(after, rows, s=22, color=style.WARNING, zorder=3, label="corrected")
         right.set(title="Level error", xlabel="mean absolute error (nats per token)")
         right.set_xlim(left=0)
-        right.legend(loc="best")
+        style.legend_above(right)
         style.name_rows(right, list(errors))
         return style.as_png(figure)
