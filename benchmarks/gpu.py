@@ -6,10 +6,10 @@
                                          Writes nothing.
 
 It runs in a plain checkout: nothing has to be installed but what it imports, no network is asked,
-no data are read. It imports numpy, pydantic, polars, pyarrow, pyyaml, safetensors, scipy, torch,
-transformers and xxhash; compiling for a GPU also takes triton, which comes with torch there, and a
-C compiler. On a machine without a network, wheels of what is missing can be unpacked into a folder
-that PYTHONPATH names (pydantic needs pydantic-core, annotated-types, typing-inspection and
+no data are read. It imports numpy, pydantic, polars, pyarrow, pyyaml, safetensors, scipy, tiktoken,
+torch, transformers and xxhash; compiling for a GPU also takes triton, which comes with torch there,
+and a C compiler. On a machine without a network, wheels of what is missing can be unpacked into a
+folder that PYTHONPATH names (pydantic needs pydantic-core, annotated-types, typing-inspection and
 typing-extensions; polars needs polars-runtime-32).
 
 The tokens are random: speed does not depend on what they say. Each method trains twice, by turns,
@@ -56,6 +56,7 @@ NEEDED = {
     "yaml": "pyyaml",
     "safetensors": "safetensors",
     "scipy": "scipy",
+    "tiktoken": "tiktoken",
     "torch": "torch",
     "transformers": "transformers",
     "xxhash": "xxhash",

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from training.config import ModelConfig
-from training.gradient_alignment import measure_alignment
+from training.gradient_alignment import _in_float32, measure_alignment
 from training.model import build_model, row_losses, set_precision
 from training.policies import AlignmentTarget
 from training.sampler import BatchPlan
@@ -107,3 +107,10 @@ def build_like(model):
     other = build_model(SIZES, vocab_size=13, eos_id=0, seed=1)
     other.load_state_dict(model.state_dict())
     return other
+
+
+@pytest.mark.parametrize(("device", "products"), [("cpu", "highest"), ("cuda", "high")])
+def test_products_on_cuda_are_fast_while_it_measures_and_only_then(model, device, products):
+    with _in_float32(model, torch.device(device)):
+        assert torch.get_float32_matmul_precision() == products
+    assert torch.get_float32_matmul_precision() == "highest"

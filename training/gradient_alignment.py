@@ -14,6 +14,10 @@ before and after 300 steps, steps of norm 0.003 to 0.01 gave errors of 0.4 % at 
 and 0.1 gave 26 %; under bfloat16 none gave less than 7 %. So the passes of a measurement are in
 float32 whatever those of the training are. The parameters are put back bit for bit.
 
+On CUDA the factors of products are rounded to 11 bits (TF32), without which a measurement would
+take as long as some 15 steps in bfloat16. That rounding, imitated on a CPU for the linear layers of
+a model of 270 thousand parameters, gave errors of 0.4 % at most with a step of norm 0.01.
+
 Shapes: D domains, B rows, T context tokens, R held-out rows of a domain.
 """
 
@@ -80,13 +84,16 @@ def measure_alignment(
 @contextmanager
 def _in_float32(model: PreTrainedModel, device: torch.device) -> Iterator[None]:
     """Run the class's own forward pass, without the precision that the run set for this model."""
-    forward = model.forward
+    forward, products = model.forward, torch.get_float32_matmul_precision()
     plain = MethodType(type(model).forward, model)
     model.forward = torch.autocast(device.type, enabled=False)(plain)
+    if device.type == "cuda":
+        torch.set_float32_matmul_precision("high")
     try:
         yield
     finally:
         model.forward = forward
+        torch.set_float32_matmul_precision(products)
 
 
 def _compare(
