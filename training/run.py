@@ -182,7 +182,6 @@ def run_training(
         TrainingDiverged: EXIT_DIVERGED,
         BatchRefused: EXIT_REFUSED,
         OutOfMemory: EXIT_MEMORY,
-        OSError: EXIT_IO,
     }
     seldom = _throttled(show)
     events = EventFile(out / "tensorboard") if config.tensorboard else None
@@ -198,6 +197,8 @@ def run_training(
             for verdict in result.verdicts if ranks.leads else ():
                 if not verdict.passed:
                     _LOG.warning("%s: %s", verdict.guard, verdict.told)
+    except OSError as error:
+        return _failed(EXIT_IO, OSError(_told_of_files(error, out)))
     except tuple(codes) as error:
         return _failed(next(code for kind, code in codes.items() if isinstance(error, kind)), error)
     finally:
@@ -209,6 +210,19 @@ def run_training(
         _LOG.warning("stopped by signal %s after step %d; %s", stop.signal, result.steps, kept)
         return EXIT_STOPPED
     return 0
+
+
+def _told_of_files(error: OSError, out: Path) -> str:
+    """Say what the system refused, and from where the run will go on."""
+    from training.checkpoint import checkpoint_path, checkpoint_steps
+
+    folder = out / "checkpoints"
+    steps = checkpoint_steps(folder)
+    last = checkpoint_path(folder, steps[-1]) if steps else "none"
+    return (
+        f"{out}: a file cannot be written or read: {error}. Last good checkpoint: {last}. Make "
+        "room, or make it writable, and resume"
+    )
 
 
 def _load_and_train(options: argparse.Namespace, stop: StopFlag, show: "ProgressCallback") -> int:
