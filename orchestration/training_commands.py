@@ -101,14 +101,14 @@ def _train(run: "RunConfig", out: Path, *, as_json: bool) -> int:
     """Train, write the page, say what came of it; return the exit code."""
     from orchestration.run_page import write_run_page
     from orchestration.training_display import training_display
-    from training.run import EXIT_CONFIG, StopFlag, run_training
+    from training.run import EXIT_CONFIG, EXIT_LOCKED, StopFlag, run_training
     from training.run_result import RESULT_FILE
 
     with training_display(run.run_id) as show, _told():
         code = run_training(run, out, show=show, stop=StopFlag.on_signals())
     if code == EXIT_CONFIG:
         return 2
-    if not _leads():
+    if not _leads() or code == EXIT_LOCKED:  # the page is of the run that holds the folder
         return code
     page = write_run_page(out, exit_code=code)
     if code == 0:

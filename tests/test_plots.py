@@ -258,10 +258,8 @@ def test_a_run_of_one_step_is_seen(drawn):
     plots.plot_sampling_weights([1], {"code": [0.5], "prose": [0.5]})
     axes = drawn[1].axes[0]
     assert axes.get_xlim() == (0.5, 1.5)
-    assert [float(np.ptp(area.get_paths()[0].vertices[:, 0])) for area in axes.collections] == [
-        1,
-        1,
-    ]
+    widths = [np.ptp(area.get_paths()[0].vertices[:, 0]) for area in axes.collections]
+    assert widths == [1, 1]
 
 
 def test_ticks_between_whole_percentages_keep_their_decimal(drawn):

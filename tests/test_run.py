@@ -17,6 +17,7 @@ from training.checkpoint import lock_folder
 from training.config import ScheduleConfig
 from training.loop import train
 from training.run import EXIT_CONFIG, EXIT_LOCKED, EXIT_STOPPED, main
+from training.tensor_file import write_tensors
 
 ROOT = Path(__file__).parents[1]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
@@ -204,10 +205,18 @@ def test_failures_have_their_own_exit_codes(tiny_run, tmp_path, write_run, caplo
 
 @pytest.mark.usefixtures("keep_signals")
 def test_full_disk_has_its_own_exit_code(tiny_run, tmp_path, write_run, caplog, monkeypatch):
-    def full(*_, **__):
-        raise OSError(28, "No space left on device", "tensors.safetensors")
+    written = []
+
+    def full(tensors, path):
+        written.append(path)
+        if len(written) > 1:
+            raise OSError(28, "No space left on device", "tensors.safetensors")
+        return write_tensors(tensors, path)
 
     monkeypatch.setattr("training.checkpoint.write_tensors", full)
     config = write_run(tiny_run, tmp_path / "run.json")
     assert main([str(config), "--out", str(tmp_path / "out")]) == run.EXIT_IO
     assert "No space left on device: 'tensors.safetensors'" in caplog.text
+    assert f"{tmp_path}/out: a file cannot be written" in caplog.text
+    assert "Last good checkpoint: " in caplog.text
+    assert "out/checkpoints/step-00000005. Make room" in caplog.text

@@ -18,6 +18,7 @@ from orchestration.run_page import write_run_page
 from orchestration.training_display import as_line, in_words, training_display
 from training import run as run_module
 from training.annotated_run import annotated_run
+from training.checkpoint import lock_folder
 from training.loop import train
 from training.run import EXIT_STOPPED, StopFlag
 from training.run_file import load_run_config
@@ -295,6 +296,16 @@ def test_the_run_file_may_lie_in_the_folder_already(run_file, tmp_path):
     (tmp_path / "out/config.json").write_text(content)
     args = ("--out", tmp_path / "out", "--set", "schedule.steps=2")
     assert invoke(tmp_path / "out/config.json", *args).exit_code == 0
+
+
+def test_a_folder_in_use_is_left_alone(run_file, tmp_path):
+    out = tmp_path / "out"
+    assert invoke(run_file, "--out", out, "--set", "schedule.steps=2").exit_code == 0
+    (out / "report.html").unlink()
+    with lock_folder(out / "checkpoints"):
+        result = invoke("--resume", "--out", out)
+    assert (result.exit_code, result.stderr.count("\n")) == (73, 1)
+    assert not (out / "report.html").exists()
 
 
 def test_learned_weights_are_found_beside_the_run_file(run_file, tmp_path):

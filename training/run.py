@@ -32,7 +32,8 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -201,7 +202,8 @@ def run_training(
             join_ranks(os.environ, device=config.device) as ranks,
             SharedEnd(ranks, codes=codes, resumable=EXIT_STOPPED) as end,
         ):
-            result = train(config, out, ranks=ranks, on_progress=tell, should_stop=stop)
+            with _files_named(out):
+                result = train(config, out, ranks=ranks, on_progress=tell, should_stop=stop)
     except RanksRejected as error:
         return _failed(EXIT_CONFIG, error)
     finally:
@@ -222,6 +224,23 @@ def _tell_end(result: "RunResult", config: "RunConfig", stop: StopFlag) -> None:
         came = "to another process" if stop.signal is None else str(stop.signal)
         kept = "checkpoint written" if config.checkpoint.every_steps else "no checkpoints wanted"
         _LOG.warning("stopped by signal %s after step %d; %s", came, result.steps, kept)
+
+
+@contextmanager
+def _files_named(out: Path) -> Iterator[None]:
+    """Say what the system refused, and from where the run will go on."""
+    from training.checkpoint import checkpoint_path, checkpoint_steps
+
+    try:
+        yield
+    except OSError as error:
+        folder = out / "checkpoints"
+        steps = checkpoint_steps(folder)
+        last = checkpoint_path(folder, steps[-1]) if steps else "none"
+        raise OSError(
+            f"{out}: a file cannot be written or read: {error}. Last good checkpoint: {last}. Make "
+            "room, or make it writable, and resume"
+        ) from error
 
 
 def _load_and_train(options: argparse.Namespace, stop: StopFlag, show: "ProgressCallback") -> int:

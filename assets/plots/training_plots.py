@@ -102,11 +102,11 @@ def plot_sampling_weights(
     """
     with style.sheet(8.6, 3.4) as (figure, (axes,)):
         looks = [style.series_look(index) for index in range(len(weights))]
+        places: Sequence[float] = steps
+        heights: list[Sequence[float]] = list(weights.values())
         if len(steps) == 1:  # as wide as the step
             places = [steps[0] - 0.5, steps[0] + 0.5]
-            heights = [[*values, *values] for values in weights.values()]
-        else:
-            places, heights = list(steps), list(weights.values())
+            heights = [[*values, *values] for values in heights]
         areas = axes.stackplot(
             places,
             heights,
