@@ -312,6 +312,26 @@ def test_gradient_similarity_takes_the_best_cosine_over_the_targets():
     assert own.projected_size == 4096
 
 
+def test_a_domain_is_its_own_target():
+    few = {"pool_rows": 5, "keep_share": 0.2}
+    rows = np.array([[1.0, 0], [0.9, 0.1], [0, 1], [-1, 0], [0, -1]])
+    heldout = [[1.0, 0], [-1.0, 0.1]]  # code, law
+    found = pool(embeddings=rows, heldout=heldout, domain=1)
+    assert kept(make("nearest", few), found) == [3]
+    gradients = PoolGradients(rows=rows, heldout=np.array(heldout))
+    found = pool(gradients=gradients, domain=1)
+    assert kept(make("gradient_similarity", few), found) == [3]
+
+
+def test_only_the_current_pool_is_held():
+    selector = make("loss_band", SMALL)
+    state = selector.choose(selector.initial(), pool(np.arange(10.0), number=1))
+    assert selector.kept(state, 0, 1) is not None
+    assert selector.kept(state, 0, 0) is None
+    assert selector.kept(state, 0, 2) is None
+    assert selector.kept(state, 1, 1) is None
+
+
 @pytest.mark.parametrize(
     ("method", "settings", "message"),
     [
