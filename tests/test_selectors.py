@@ -129,6 +129,15 @@ def test_a_restart_anywhere_changes_no_row(method):
         assert len(measured_again) == len(pools)  # no pool is judged twice
 
 
+def test_a_batch_may_need_several_pools():
+    selector = make("loss_band", {"pool_rows": 3, "keep_share": 1 / 3})
+    plans, pools, _ = draw(selector, 2)  # four rows of code a batch, one from each pool of three
+    drawn = np.concatenate([plan.rows[plan.domain_index == 0] for plan in plans])
+    of_code = [rows.tolist() for domain, _, rows in pools if domain == 0]
+    assert len(of_code) == len(set(drawn.tolist())) == 8
+    assert all(row in rows for row, rows in zip(drawn.tolist(), of_code, strict=True))
+
+
 def test_random_leaves_the_plan_alone():
     plans, pools, _ = draw(make("random"), 9)
     assert pools == []
