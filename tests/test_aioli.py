@@ -133,6 +133,7 @@ def test_weights_follow_the_published_update_when_all_may_move():
             matrix = world.state.matrix - min(world.state.matrix.min(), 0)
             scores.append(matrix.sum(axis=0) / matrix.sum())
             weights.append(world.state.sampling_weights)
+        assert world.state.num_moves == 3
         expected = np.full(3, 1 / 3)
         average = scores[0]
         for number, (score, found) in enumerate(zip(scores, weights, strict=True)):

@@ -116,3 +116,7 @@ def test_scores_lie_in_the_unit_interval_so_a_tilt_is_bounded():
     # Reached by a matrix with one column only: two domains, eta 0.2 give [.45, .55].
     extreme = tilt(np.full(2, 0.5), normalised_scores(np.array([[0.0, 1.0], [0.0, 1.0]])), 0.2)
     np.testing.assert_allclose(extreme, [0.450166, 0.549834], atol=1e-6)
+
+
+def test_a_large_step_does_not_overflow():
+    np.testing.assert_allclose(tilt(UNIFORM, np.array([1.0, 0.0, 0.0]), 2000.0), [1, 0, 0])

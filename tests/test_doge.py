@@ -70,6 +70,7 @@ def test_smoothing_mixes_in_equal_shares_of_what_is_sampled():
 def test_the_last_step_may_be_the_first_that_measures():
     mixer = make({"every_steps": 100})
     assert mixer.wants_alignment(mixer.initial(), 99) is not None
+    np.testing.assert_allclose(mixer.weights(mixer.initial(), 0), 1 / 3)
 
 
 def test_the_self_term_is_left_out():
@@ -98,6 +99,8 @@ def test_negative_alignments_count_as_none_and_large_ones_are_clipped():
     gram = np.array([[1.0, -0.9, 0.0], [-0.9, 1.0, 90.0], [0.0, 90.0, 1.0]])
     state = after(make(), observation(0, gram=gram))
     np.testing.assert_allclose(state.scores, [0, 5, 5])
+    wide = after(make({"clip_low": -0.5, "clip_high": 100.0}), observation(0, gram=gram))
+    np.testing.assert_allclose(wide.scores, [-0.5, 89.1 / (1 + 1e-6), 90 / (1 + 1e-6)])
 
 
 def test_measures_every_few_steps_and_moves_as_much_as_if_it_had_at_each():

@@ -64,6 +64,7 @@ def test_updates_accumulate():
 def test_an_absent_domain_keeps_its_score_and_an_unseen_one_is_not_moved():
     mixer = make({"smoothing": 0.0})
     state = after(mixer, observation(0, [0.3, 0.1, 9.9], (10, 10, 0)))
+    assert mixer.describe(state)["mean_excess"] == pytest.approx(0.2)
     expected = np.exp([0.3, 0.1, 0.2])
     np.testing.assert_allclose(state.domain_weights, expected / expected.sum())
     state = mixer.observe(state, observation(1, [9.9, 0.1, 0.5], (0, 10, 10)))

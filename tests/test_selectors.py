@@ -129,6 +129,15 @@ def test_a_restart_anywhere_changes_no_row(method):
         assert len(measured_again) == len(pools)  # no pool is judged twice
 
 
+def test_a_batch_may_need_several_pools():
+    selector = make("loss_band", {"pool_rows": 3, "keep_share": 1 / 3})
+    plans, pools, _ = draw(selector, 2)  # four rows of code a batch, one from each pool of three
+    drawn = np.concatenate([plan.rows[plan.domain_index == 0] for plan in plans])
+    of_code = [rows.tolist() for domain, _, rows in pools if domain == 0]
+    assert len(of_code) == len(set(drawn.tolist())) == 8
+    assert all(row in rows for row, rows in zip(drawn.tolist(), of_code, strict=True))
+
+
 def test_random_leaves_the_plan_alone():
     plans, pools, _ = draw(make("random"), 9)
     assert pools == []
@@ -310,6 +319,26 @@ def test_gradient_similarity_takes_the_best_cosine_over_the_targets():
     both = make("gradient_similarity", {**settings, "targets": {"code": 1.0, "law": 1.0}})
     assert kept(both, pool(gradients=gradients)) == [0, 1, 2]  # (3, -4) is best on average only
     assert own.projected_size == 4096
+
+
+def test_a_domain_is_its_own_target():
+    few = {"pool_rows": 5, "keep_share": 0.2}
+    rows = np.array([[1.0, 0], [0.9, 0.1], [0, 1], [-1, 0], [0, -1]])
+    heldout = [[1.0, 0], [-1.0, 0.1]]  # code, law
+    found = pool(embeddings=rows, heldout=heldout, domain=1)
+    assert kept(make("nearest", few), found) == [3]
+    gradients = PoolGradients(rows=rows, heldout=np.array(heldout))
+    found = pool(gradients=gradients, domain=1)
+    assert kept(make("gradient_similarity", few), found) == [3]
+
+
+def test_only_the_current_pool_is_held():
+    selector = make("loss_band", SMALL)
+    state = selector.choose(selector.initial(), pool(np.arange(10.0), number=1))
+    assert selector.kept(state, 0, 1) is not None
+    assert selector.kept(state, 0, 0) is None
+    assert selector.kept(state, 0, 2) is None
+    assert selector.kept(state, 1, 1) is None
 
 
 @pytest.mark.parametrize(

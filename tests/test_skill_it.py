@@ -140,6 +140,7 @@ def test_the_record_is_json():
         ({"graph": {}}, "graph: .*at least 1"),
         ({"graph": named(-MATRIX)}, r"graph\.a\.a: .*greater than or equal to 0"),
         ({"domains": ("a", "b", "d")}, r"names \['c'\], which are no domains, and lacks \['d'\]"),
+        ({"domains": (*NAMES, "d")}, r"names \[\], which are no domains, and lacks \['d'\]"),
         ({"graph": {**named(MATRIX), "c": {"c": 1.0}}}, r"rows \['c'\] lack some of the columns"),
         ({"graph": named([[1.0]], ("a",), ("a",)), "domains": ("a",)}, "two different skills"),
         ({"steps": 10}, "a run of 10 steps ends before the first update at round_steps 10"),

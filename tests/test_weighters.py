@@ -195,7 +195,7 @@ def test_mixer_and_weighter_multiply_and_the_mean_is_one():
     np.testing.assert_allclose(both, expected / expected.mean())
 
 
-@pytest.mark.parametrize("wrong", [[0.0, 0.0], [-1.0, 2.0], [np.nan, 1.0]])
+@pytest.mark.parametrize("wrong", [[0.0, 0.0], [-1.0, 2.0], [np.nan, 1.0], [np.inf, 1.0]])
 def test_weights_that_are_none_are_refused(wrong):
     with pytest.raises(ValueError, match="step 3: the weights of the rows in the loss must be"):
         weighing(loss_weights=np.array(wrong)).weights(plan())
