@@ -102,6 +102,10 @@ def _work_on_many(configs):
     from training.run_file import load_run_config
 
     with join_ranks(os.environ, device="cpu") as ranks:
+        assert ranks.from_leader(np.array([5.0 + ranks.rank, 0.5])).tolist() == [5.0, 0.5]
+        assert ranks.total(np.array([1.0 + ranks.rank])).tolist() == [3.0]
+        assert ranks.any(ranks.rank == 1)
+        assert not ranks.any(False)
         for path in configs:
             train(load_run_config(path), path.with_suffix(""), ranks=ranks)
 
