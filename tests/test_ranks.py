@@ -106,8 +106,11 @@ def _work_on_many(configs):
         assert ranks.total(np.array([1.0 + ranks.rank])).tolist() == [3.0]
         assert ranks.any(ranks.rank == 1)
         assert not ranks.any(False)
+        told = []
         for path in configs:
-            train(load_run_config(path), path.with_suffix(""), ranks=ranks)
+            run = load_run_config(path)
+            train(run, path.with_suffix(""), ranks=ranks, on_progress=told.append)
+        assert bool(told) == ranks.leads
 
 
 def _stop_and_go_on(path):
