@@ -1,12 +1,15 @@
 """Launching on a cluster, with a client that writes messages as a training does, and then fails."""
 
 import json
+import sys
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
 import dagster as dg
 import pytest
 from dagster_pipes import decode_param
 
+from assets.launchers import KubernetesLauncher, RayLauncher
 from assets.launchers.cluster_launcher import ClusterLauncher
 
 # Opening a session, Dagster itself reads two properties that it warns of.
@@ -126,3 +129,72 @@ def test_one_that_never_began_is_not_started_again(launch):
     result, shown = launch(-1)
     assert retries(result) == shown == []
     assert failure(result).description == "the training did not begin. no such image"
+
+
+class Recorder:
+    """Stands in for a client whose package is not installed; its job fails as told."""
+
+    def __init__(self, failure):
+        self.failure, self.settings, self.run_with, self.stopped = failure, None, None, []
+        self.client = self
+
+    def __call__(self, **settings):
+        self.settings = settings
+        return self
+
+    def run(self, *, context, **arguments):
+        self.run_with = arguments
+        if self.failure is not None:
+            raise self.failure
+
+    def stop_job(self, name):
+        self.stopped.append(name)
+
+
+def module(monkeypatch, name, **content):
+    made = ModuleType(name)
+    vars(made).update(content)
+    monkeypatch.setitem(sys.modules, name, made)
+
+
+@pytest.fixture
+def step():
+    return SimpleNamespace(has_partition_key=False)
+
+
+def test_what_the_client_of_kubernetes_is_told(monkeypatch, step, tmp_path):
+    client = Recorder(JobFailed("unschedulable"))
+    module(monkeypatch, "dagster_k8s", PipesK8sClient=client)
+    module(monkeypatch, "dagster_k8s.client", DagsterK8sError=JobFailed)
+    launcher = KubernetesLauncher(
+        image="i", volume_claim="c", mount_path="/m", namespace="ml", environment={"A": "b"}
+    )
+    with pytest.raises(dg.Failure, match=r"the training did not begin\. unschedulable"):
+        launcher.launch(step, config_file=Path("run.json"), out=tmp_path)
+    assert client.settings["poll_interval"] == launcher.poll_seconds
+    told = client.run_with
+    # A limit would count from the end of the log: one that breaks off would end the training.
+    assert told["pod_wait_timeout"] == 0
+    assert (told["image"], told["namespace"], told["env"]) == ("i", "ml", {"A": "b"})
+    assert told["command"] == launcher.command(config_file=Path("run.json"), out=tmp_path)
+    assert told["base_pod_spec"] == launcher.pod_spec()
+
+
+@pytest.mark.parametrize(
+    ("failure", "stops"), [(JobFailed("HTTP 500"), True), (OSError("out of reach"), False)]
+)
+def test_a_job_that_the_client_of_ray_gives_up_is_stopped(
+    monkeypatch, step, tmp_path, failure, stops
+):
+    client = Recorder(failure)
+    module(monkeypatch, "ray")
+    module(monkeypatch, "ray.exceptions", RayError=JobFailed)
+    module(monkeypatch, "dagster_ray", PipesRayJobClient=client)
+    launcher = RayLauncher(address="http://head:8265", poll_seconds=3)
+    with pytest.raises(dg.Failure, match=f"the training did not begin. {failure}"):
+        launcher.launch(step, config_file=Path("run.json"), out=tmp_path)
+    assert (client.settings["address"], client.settings["poll_interval"]) == (launcher.address, 3)
+    told = client.run_with["submit_job_params"]
+    name = told.pop("submission_id")
+    assert told == launcher.job(config_file=Path("run.json"), out=tmp_path)
+    assert client.stopped == ([name] if stops else [])

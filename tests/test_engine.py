@@ -5,6 +5,7 @@ import torch
 from training.config import ExecutionConfig, ModelConfig
 from training.engine import Engine
 from training.model import build_model, row_losses
+from training.ranks import Ranks
 
 SMALL = ModelConfig(
     hidden_size=16, num_layers=1, num_heads=2, intermediate_size=32, context_tokens=8
@@ -109,3 +110,15 @@ def test_compiled_models_agree_keep_their_names_and_share_what_is_compiled(monke
         assert len(compiled) == 3  # parts of 2 rows and of 1, and of 2 for scoring
     assert seen == [{"dynamic": False}] * 2
     assert list(built.model.state_dict()) == list(engine().model.state_dict())
+
+
+@pytest.mark.parametrize("num_rows", [1, 2, 4, 5])
+def test_every_rank_scores_as_many_parts_of_one_shape(num_rows):
+    """FSDP2 gathers parameters in each pass: a rank with one pass more would wait for ever."""
+    built, shapes = engine(micro_rows=1), set()
+    for rank in range(3):
+        built.ranks = Ranks(rank=rank, size=3)
+        own, share = built._own_rows(num_rows), built.ranks.share(num_rows)
+        assert own[: share.stop - share.start].tolist() == list(range(share.start, share.stop))
+        shapes.add(tuple(part.shape for part in built.parts(ROWS[own])))
+    assert len(shapes) == 1

@@ -102,8 +102,15 @@ def _work_on_many(configs):
     from training.run_file import load_run_config
 
     with join_ranks(os.environ, device="cpu") as ranks:
+        assert ranks.from_leader(np.array([5.0 + ranks.rank, 0.5])).tolist() == [5.0, 0.5]
+        assert ranks.total(np.array([1.0 + ranks.rank])).tolist() == [3.0]
+        assert ranks.any(ranks.rank == 1)
+        assert not ranks.any(False)
+        told = []
         for path in configs:
-            train(load_run_config(path), path.with_suffix(""), ranks=ranks)
+            run = load_run_config(path)
+            train(run, path.with_suffix(""), ranks=ranks, on_progress=told.append)
+        assert bool(told) == ranks.leads
 
 
 def _stop_and_go_on(path):
@@ -115,7 +122,9 @@ def _stop_and_go_on(path):
         config, asked = load_run_config(path), iter(range(100))
         train(config, path.with_name("whole"), ranks=ranks)
         cut = path.with_name("cut")
-        assert not train(config, cut, ranks=ranks, should_stop=lambda: next(asked) >= 7).finished
+        # Asked of one rank only, as a signal may come to one only.
+        ends = lambda: ranks.rank == 1 and next(asked) >= 7  # noqa: E731
+        assert train(config, cut, ranks=ranks, should_stop=ends).steps == 7
         train(config, cut, ranks=ranks)
 
 

@@ -132,7 +132,7 @@ def test_a_job_that_ray_stops_writes_a_checkpoint_and_goes_on_there(materialise,
             while not list(out.glob("checkpoints/step-*[0-9]")):
                 pass
             for job in client.list_jobs():
-                if job.status == JobStatus.RUNNING:
+                if job.submission_id and job.status == JobStatus.RUNNING:
                     client.stop_job(job.submission_id)
 
         stoppers.append(threading.Thread(target=stop, daemon=True))

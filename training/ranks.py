@@ -40,7 +40,7 @@ class Ranks:
     """How many there are."""
     local_rank: int = 0
     """Its number on this machine: which of its devices it uses."""
-    store: distributed.Store | None = field(default=None, repr=False, compare=False)
+    store: PrefixStore | None = field(default=None, repr=False, compare=False)
     """Where they leave notes for each other in this attempt; None if alone."""
 
     @property

@@ -34,6 +34,8 @@ class KubernetesLauncher(ClusterLauncher):
     """Memory request and limit of the pod."""
     grace_seconds: int = Field(default=120, ge=0)
     """Time between SIGTERM and SIGKILL: long enough for a checkpoint."""
+    poll_seconds: float = Field(default=10.0, gt=0)
+    """Time between two looks at the state of the pod, seconds."""
 
     def pod_spec(self) -> Spec:
         """Return the pod without image, command and environment, as Kubernetes spells it."""
@@ -70,7 +72,7 @@ class KubernetesLauncher(ClusterLauncher):
         from dagster_k8s.client import DagsterK8sError
 
         with self.watching(context, out=out, failures=(DagsterK8sError,)) as reader:
-            PipesK8sClient(message_reader=reader).run(
+            PipesK8sClient(message_reader=reader, poll_interval=self.poll_seconds).run(
                 context=context,
                 image=self.image,
                 command=self.command(config_file=config_file, out=out),
