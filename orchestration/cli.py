@@ -201,3 +201,6 @@ app.command("accept", epilog=acceptance_commands.EPILOG)(acceptance_commands.acc
 app.command("train", epilog=training_commands.EPILOG)(training_commands.train)
 app.command("methods", epilog=method_commands.EPILOG)(method_commands.methods)
 app.command("explain", epilog=explain_commands.EPILOG)(explain_commands.explain)
+
+if __name__ == "__main__":
+    app()

@@ -201,9 +201,9 @@ def run_training(
         with (
             join_ranks(os.environ, device=config.device) as ranks,
             SharedEnd(ranks, codes=codes, resumable=EXIT_STOPPED) as end,
+            _files_named(out),
         ):
-            with _files_named(out):
-                result = train(config, out, ranks=ranks, on_progress=tell, should_stop=stop)
+            result = train(config, out, ranks=ranks, on_progress=tell, should_stop=stop)
     except RanksRejected as error:
         return _failed(EXIT_CONFIG, error)
     finally:

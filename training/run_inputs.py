@@ -3,6 +3,7 @@
 Shapes: D domains, B rows of a batch, T context tokens.
 """
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ from training.weighters import make_weighter
 from training.weighters.weighter import Weighter, WeightingTask
 
 _ALL = slice(None)
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,9 +79,9 @@ def open_run_inputs(config: RunConfig) -> RunInputs:
     """Open the shards of a run.
 
     Raises:
-        ValueError: Shards are missing, truncated, too short for one row, made by different
-            tokenizers or the same in two domains; mixer, weighter or selector refuse their
-            settings; or the run that weights_from names learnt no weights.
+        ValueError: Shards are missing, truncated, too short for one row or made by different
+            tokenizers; mixer, weighter or selector refuse their settings; or the run that
+            weights_from names learnt no weights.
     """
     domains = tuple(config.domains)
     folders = [Path(folder) for folder in config.domains.values()]
@@ -95,7 +97,7 @@ def open_run_inputs(config: RunConfig) -> RunInputs:
     train = tuple(domain.train for domain in opened)
     heldout = tuple(domain.heldout for domain in opened)
     _require_one_tokenizer([*train, *heldout], [*folders, *folders])
-    _require_distinct(config.domains)
+    _tell_of_repeats(config.domains)
     num_rows: Ints = np.array([domain.num_train_rows for domain in opened], dtype=np.int64)
     learned = (
         None if config.weights_from is None else read_learned_weights(Path(config.weights_from))
@@ -158,14 +160,16 @@ def _sampler(config: RunConfig, num_rows: Ints, selector: Selector | None = None
     )
 
 
-def _require_distinct(domains: Mapping[str, str]) -> None:
+def _tell_of_repeats(domains: Mapping[str, str]) -> None:
     known: dict[Path, str] = {}
     for domain, folder in domains.items():
         other = known.setdefault(Path(folder).resolve(), domain)
         if other != domain:
-            raise ValueError(
-                f"domains: {other!r} and {domain!r} are the same folder, {folder}; its text would "
-                "be read twice in an epoch: remove one"
+            _LOG.warning(
+                "domains: %r and %r are the same folder, %s; its text is read twice in an epoch",
+                other,
+                domain,
+                folder,
             )
 
 
