@@ -38,7 +38,7 @@ def test_one_folder_as_two_domains_is_told(tiny_run, tmp_path, caplog):
     open_run_inputs(tiny_run)
     assert not caplog.records
     open_run_inputs(config)
-    assert "'blue' and 'azure' are the same folder" in caplog.text
+    assert "'azure' and 'blue' are the same folder" in caplog.text
 
 
 def test_evaluation_rows_are_the_same_for_every_seed(tiny_run):
