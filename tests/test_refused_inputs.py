@@ -147,13 +147,3 @@ def test_an_ignored_column_may_change(tmp_path):
     documents = open_documents(str(tmp_path), leave_out=["score"])
     assert documents.num_rows == 2
     assert documents.schema.names == ["id", "text"]
-
-
-def test_damage_in_the_middle_of_a_parquet_file_is_an_error(tmp_path):
-    file = tmp_path / "d.parquet"
-    pq.write_table(pa.table({"text": [str(i) for i in range(5000)]}), file, compression="zstd")
-    content = bytearray(file.read_bytes())
-    content[100:400] = bytes(300)
-    file.write_bytes(bytes(content))
-    with pytest.raises(CorpusError, match="no complete Parquet file"):
-        list(open_documents(str(file)).batches())
